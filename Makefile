@@ -1,0 +1,31 @@
+# The two commands of the README: `make run` and `make test`. Both set up everything first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check
+
+help:
+	@echo "make run    set up, then learn Doom's world, train in the dream, score in the game (about 15 minutes)"
+	@echo "make test   set up, then every check: format, lint, types, tests"
+	@echo "make setup  only create .venv and install what constraints.txt pins"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+run: setup
+	$(BIN)/reverie run doom --preset quick
+
+test: setup check
+
+check:
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/python -m pytest

@@ -1,0 +1,1 @@
+"""C: the small controller, a whole population in one call."""

@@ -1,0 +1,1 @@
+"""M as a world: the dream engine and its Gymnasium environments."""

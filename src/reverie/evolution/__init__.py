@@ -1,0 +1,1 @@
+"""Evolving C: CMA-ES, fitness in a dream or a real world."""

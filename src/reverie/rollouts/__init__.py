@@ -1,0 +1,1 @@
+"""Experience on disk: episodes, the store, exploration policies, collecting."""

@@ -1,0 +1,1 @@
+"""V: the ConvVAE that turns frames into latents."""
