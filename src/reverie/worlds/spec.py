@@ -34,9 +34,9 @@ class ActionSpec:
     def for_memory(self, actions: Array) -> Array:
         """Map actions [..., size] (NumPy or torch) to what M sees, [..., size]."""
         if self.kind == "three-way":
-            return (actions > 1 / 3) * 1.0 - (actions < -1 / 3) * 1.0  # type: ignore[return-value]
+            return (actions > 1 / 3) * 1.0 - (actions < -1 / 3) * 1.0
         if self.kind == "driving":
-            felt = actions.copy() if hasattr(actions, "copy") else actions.clone()
+            felt = actions * 1.0  # a copy, in NumPy and torch alike
             felt[..., 1] = (actions[..., 1] + 1) / 2
             felt[..., 2] = actions[..., 2].clip(0, 1)
             return felt
