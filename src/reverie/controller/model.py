@@ -1,0 +1,73 @@
+"""C: maps from features to actions, for a whole population of parameter vectors in one batched call."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from reverie.controller.config import ControllerConfig
+from reverie.errors import ReverieError
+from reverie.worlds.spec import ActionSpec
+
+
+class Controller:
+    """The paper's C: tanh(W x + b), or one-hot argmax for discrete actions. It owns no parameters.
+
+    A candidate is one flat vector of n = `parameter_count` numbers: for each layer its weight [inputs, outputs],
+    row by row, then its bias [outputs] if the config has one.
+    """
+
+    def __init__(self, config: ControllerConfig, feature_size: int, actions: ActionSpec) -> None:
+        if feature_size < 1:
+            raise ReverieError(f"feature_size is {feature_size}; expected at least 1")
+        self.config = config
+        self.feature_size = feature_size
+        self.actions = actions
+        sizes = [feature_size, actions.size]
+        if config.kind == "hidden":
+            sizes.insert(1, config.hidden_size)
+        self.layers = tuple(pairwise(sizes))
+
+    def __repr__(self) -> str:
+        return f"Controller({self.config.kind}, {self.feature_size} -> {self.actions.size}, n={self.parameter_count})"
+
+    @property
+    def parameter_count(self) -> int:
+        """n, the length of a candidate."""
+        return sum(inputs * outputs + outputs * self.config.bias for inputs, outputs in self.layers)
+
+    def unpack(self, params: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+        """Candidates [P, n] as views: for each layer its weight [P, inputs, outputs] and bias [P, 1, outputs]."""
+        self.check(params)
+        layers: list[tuple[Tensor, Tensor | None]] = []
+        start = 0
+        for inputs, outputs in self.layers:
+            weight = params[:, start : start + inputs * outputs].unflatten(1, (inputs, outputs))
+            start += inputs * outputs
+            bias = params[:, None, start : start + outputs] if self.config.bias else None
+            start += outputs * self.config.bias
+            layers.append((weight, bias))
+        return layers
+
+    def act(self, params: Tensor, features: Tensor) -> Tensor:
+        """Actions float32 [P, E, A] of candidates [P, n] on their features [P, E, F], in [-1, 1] or one-hot."""
+        x = features
+        for index, (weight, bias) in enumerate(self.unpack(params)):
+            x = torch.bmm(x if index == 0 else x.tanh(), weight)
+            x = x if bias is None else x + bias
+        return one_hot_argmax(x) if self.actions.kind == "discrete" else x.tanh()
+
+    def check(self, params: Tensor) -> None:
+        """Raise where `params` is not [P, n]."""
+        if params.ndim != 2 or params.shape[1] != self.parameter_count:
+            raise ReverieError(
+                f"controller parameters have shape {tuple(params.shape)}, expected [P, {self.parameter_count}]; "
+                "they belong to a controller of another shape"
+            )
+
+
+def one_hot_argmax(logits: Tensor) -> Tensor:
+    """One-hot of the largest logit along the last axis; the first wins a tie."""
+    return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
