@@ -1,0 +1,75 @@
+"""The choices that make a V and its training; torch-free, so that `--help` stays fast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from reverie.errors import ReverieError
+
+PixelWeight = Literal["none", "change"]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_not_negative(value: Any) -> bool:
+    return _is_number(value) and value >= 0
+
+
+def _require(name: str, value: object, expected: str, is_valid: Callable[[Any], bool]) -> None:
+    if not is_valid(value):
+        raise ReverieError(f"vision.{name} is {value!r}, expected {expected}; change it in the configuration")
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """V and its training. The defaults are the paper's; `updates` is one epoch over 10,000 car rollouts."""
+
+    latent_size: int = 32
+    """Nz, the size of the latent vector z (the paper: 32 for the car, 64 for Doom)."""
+    learning_rate: float = 1e-4
+    """Adam's step size at the first update."""
+    final_learning_rate: float | None = None
+    """Step size at the last update, reached along half a cosine; None keeps `learning_rate` throughout."""
+    batch_size: int = 100
+    """Frames in one update."""
+    updates: int = 100_000
+    """Adam steps in all."""
+    kl_tolerance: float = 0.5
+    """Free nats for each latent dimension: below kl_tolerance * latent_size the KL term costs nothing."""
+    pixel_weight: PixelWeight = "none"
+    """"none" counts every pixel alike (the paper); "change" counts pixels that differ from the mean frame for more."""
+    change_weight: float = 10.0
+    """How much more, with pixel_weight "change": weight = 1 + change_weight * |x - mean frame|, scaled to mean 1."""
+    checkpoint_every: int = 500
+    """Updates between two checkpoints."""
+
+    def __post_init__(self) -> None:
+        for name in ("latent_size", "batch_size", "updates", "checkpoint_every"):
+            _require(name, getattr(self, name), "a whole number of at least 1", _is_count)
+        _require("learning_rate", self.learning_rate, "a number over 0", _is_positive)
+        if self.final_learning_rate is not None:
+            _require("final_learning_rate", self.final_learning_rate, "a number over 0, or None", _is_positive)
+        _require("kl_tolerance", self.kl_tolerance, "a number of at least 0", _is_not_negative)
+        _require("change_weight", self.change_weight, "a number of at least 0", _is_not_negative)
+        _require("pixel_weight", self.pixel_weight, "'none' or 'change'", lambda v: v in ("none", "change"))
+
+    def learning_rate_at(self, update: int) -> float:
+        """The step size of `update` (0 is the first): half a cosine from the first rate to the final one."""
+        if self.final_learning_rate is None or self.updates == 1:
+            return self.learning_rate
+        progress = update / (self.updates - 1)
+        share = 0.5 * (1 + math.cos(math.pi * progress))
+        return self.final_learning_rate + share * (self.learning_rate - self.final_learning_rate)

@@ -1,0 +1,33 @@
+"""V's loss: squared error summed over a frame, and the KL term with its free nats. Pure functions."""
+
+from __future__ import annotations
+
+import torch
+
+
+def kl_divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
+    """KL(N(mu, exp(logvar)) || N(0, 1)) in nats, summed over dimensions; [B, Nz] -> [B]."""
+    return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(dim=-1)
+
+
+def free_nats(kl: torch.Tensor, latent_size: int, kl_tolerance: float) -> torch.Tensor:
+    """max(KL, kl_tolerance * Nz) for each sample; below it the gradient is 0. [B] -> [B]."""
+    return kl.clamp(min=kl_tolerance * latent_size)
+
+
+def reconstruction_error(x: torch.Tensor, x_hat: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    """Squared error summed over pixels and channels, each pixel times its weight; [B, 3, 64, 64] -> [B]."""
+    error = (x_hat - x).square()
+    if weight is not None:
+        error = error * weight
+    return error.sum(dim=(1, 2, 3))
+
+
+def change_weights(x: torch.Tensor, mean_frame: torch.Tensor, strength: float) -> torch.Tensor:
+    """Weights that rise with a pixel's distance from the mean frame, so that walls don't drown a small moving thing.
+
+    1 + strength * |x - mean_frame|, the distance averaged over channels, scaled to mean 1 over each frame, so that the
+    balance with the KL term stays. x [B, 3, 64, 64], mean_frame [3, 64, 64], both in [0, 1] -> [B, 1, 64, 64].
+    """
+    weight = 1 + strength * (x - mean_frame).abs().mean(dim=1, keepdim=True)
+    return weight / weight.mean(dim=(2, 3), keepdim=True)
