@@ -10,7 +10,7 @@ from reverie.errors import ReverieError
 
 @dataclass(frozen=True)
 class ControllerConfig:
-    """Which C: the paper has linear on [z, h] with bias (car), linear on [z, c, h] without (Doom), z alone (ablations)."""
+    """Which C. The paper: linear on [z, h] with bias (car), linear on [z, c, h] without (Doom), z alone (ablations)."""
 
     kind: Literal["linear", "hidden"] = "linear"
     """linear: one layer; hidden: one layer of tanh units before it"""
