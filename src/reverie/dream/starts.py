@@ -1,0 +1,59 @@
+"""Where dreams begin: what V saw in the first frames of recorded episodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reverie.errors import ReverieError
+
+if TYPE_CHECKING:
+    from reverie.vision.latents import Latents
+
+MOST_STARTS = 1000  # as many as the paper keeps
+
+
+@dataclass(frozen=True)
+class Starts:
+    """V's Gaussians of S first frames: mu and logvar, float32 [S, Nz]."""
+
+    mu: np.ndarray
+    logvar: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.mu.ndim != 2 or self.mu.shape != self.logvar.shape or len(self.mu) == 0:
+            raise ReverieError(
+                f"dream starts have mu {self.mu.shape} and logvar {self.logvar.shape}, expected one [S, Nz] for both"
+            )
+
+    def __repr__(self) -> str:
+        return f"Starts({len(self)}, latent_size={self.latent_size})"
+
+    def __len__(self) -> int:
+        return len(self.mu)
+
+    @property
+    def latent_size(self) -> int:
+        """Nz."""
+        return int(self.mu.shape[1])
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """A first latent z0 ~ N(mu, exp(logvar)) of one of the frames, float32 [Nz]."""
+        index = rng.integers(len(self))
+        noise = rng.standard_normal(self.latent_size, dtype=np.float32)
+        return self.mu[index] + np.exp(0.5 * self.logvar[index]) * noise
+
+
+def first_latents(latents: Latents, limit: int = MOST_STARTS) -> Starts:
+    """The first frames of at most `limit` episodes, evenly spread over all that were recorded."""
+    entries = latents.entries
+    if not entries:
+        raise ReverieError("no episode has been encoded, and a dream starts from a recorded first frame; collect some")
+    chosen = np.linspace(0, len(entries) - 1, min(limit, len(entries))).round().astype(int)
+    episodes = [latents.episode(entries[position].index) for position in chosen]
+    return Starts(
+        mu=np.stack([episode.mu[0] for episode in episodes]).astype(np.float32),
+        logvar=np.stack([episode.logvar[0] for episode in episodes]).astype(np.float32),
+    )
