@@ -1,0 +1,100 @@
+"""M: the MDN-RNN, an LSTM whose outputs are mixtures of Gaussians over the next latent."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reverie.memory.config import MemoryConfig
+from reverie.memory.lstm import LSTMState, cell
+
+
+class Prediction(NamedTuple):
+    """What M expects of the step (z, a): the next latent's mixtures and, from the heads it has, the rest.
+
+    logits, mean, log_std: [..., Nz, K], see `mixture`
+    done_logit: [...]; sigmoid of it is the probability that the episode ends here, positives weighted in training
+    reward: [...], in the world's own units
+    action: [..., A], the next action before its tanh (or softmax, for one-hot actions)
+    """
+
+    logits: Tensor
+    mean: Tensor
+    log_std: Tensor
+    done_logit: Tensor | None
+    reward: Tensor | None
+    action: Tensor | None
+
+
+class MDNRNN(nn.Module):
+    """The MDN-RNN (paper, section 2.2 and appendix A.2); its state is explicit, `step` and `forward` keep nothing."""
+
+    reward_scale: Tensor
+
+    def __init__(self, config: MemoryConfig, seed: int = 0) -> None:
+        """Glorot-uniform weights drawn from `seed`, biases 0: the first NLL of a unit normal z is about 1.42."""
+        super().__init__()
+        self.config = config
+        hidden = config.hidden_size
+        self.input_weight = nn.Parameter(torch.empty(4 * hidden, config.input_size))
+        self.hidden_weight = nn.Parameter(torch.empty(4 * hidden, hidden))
+        self.bias = nn.Parameter(torch.zeros(4 * hidden))
+        self.head_weight = nn.Parameter(torch.empty(config.output_size, hidden))
+        self.head_bias = nn.Parameter(torch.zeros(config.output_size))
+        self.register_buffer("reward_scale", torch.ones(()))
+        generator = torch.Generator().manual_seed(seed)
+        for weight in (self.input_weight, self.hidden_weight, self.head_weight):
+            nn.init.xavier_uniform_(weight, generator=generator)
+
+    def initial_state(self, batch: int) -> LSTMState:
+        """Zeros for `batch` rows."""
+        zeros = self.bias.new_zeros(batch, self.config.hidden_size)
+        return LSTMState(zeros, zeros)
+
+    def step(self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor) -> tuple[LSTMState, Prediction]:
+        """Absorb z [B, Nz], a [B, A] (as M sees it) and restart [B]; the state is zeroed first where restart is 1."""
+        state = state.kept(1 - restart.to(z.dtype))
+        gates = F.linear(self.inputs(z, a, restart), self.input_weight, self.bias)
+        state = cell(gates + F.linear(state.h, self.hidden_weight), state.c)
+        return state, self.predict(state.h)
+
+    def forward(self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor) -> tuple[LSTMState, Prediction]:
+        """`step` over a window: z [B, L, Nz], a [B, L, A], restart [B, L]; the Prediction is over [B, L]."""
+        hidden = []
+        gates = F.linear(self.inputs(z, a, restart), self.input_weight, self.bias)
+        for t in range(z.shape[1]):
+            state = state.kept(1 - restart[:, t].to(z.dtype))
+            state = cell(gates[:, t] + F.linear(state.h, self.hidden_weight), state.c)
+            hidden.append(state.h)
+        return state, self.predict(torch.stack(hidden, 1))
+
+    def inputs(self, z: Tensor, a: Tensor, restart: Tensor) -> Tensor:
+        """What enters the LSTM: [z, a] or [z, a, restart], [..., input_size]."""
+        parts = [z, a.to(z.dtype)]
+        if self.config.restart_input:
+            parts.append(restart.to(z.dtype).unsqueeze(-1))
+        return torch.cat(parts, -1)
+
+    def predict(self, h: Tensor) -> Prediction:
+        """The outputs for h [..., H] (after the step)."""
+        return self.split(F.linear(h, self.head_weight, self.head_bias))
+
+    def split(self, outputs: Tensor) -> Prediction:
+        """Name the parts of outputs [..., output_size]: mixtures [3, K, Nz], then done, reward and action."""
+        config = self.config
+        mixtures, extra = outputs.split((config.mixture_size, config.output_size - config.mixture_size), -1)
+        # K lies before Nz in memory, so that sums over K run along whole rows
+        parts = mixtures.unflatten(-1, (3, config.mixtures, config.latent_size)).transpose(-1, -2)
+        logits, mean, log_std = parts.unbind(-3)
+        done, reward = int(config.done_head), int(config.reward_head)
+        return Prediction(
+            logits,
+            mean,
+            log_std,
+            extra[..., 0] if done else None,
+            extra[..., done] * self.reward_scale if reward else None,
+            extra[..., done + reward :] if config.action_head else None,
+        )
