@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,34 @@ if TYPE_CHECKING:
 def core_count() -> int:
     """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pin_threads(count: int | None = None) -> None:
+    """Let torch compute on `count` threads in this process, on every core by default.
+
+    A training loop calls it first: the number of threads decides in which order sums are taken, so the same
+    number gives the same bits.
+    """
+    import torch
+
+    torch.set_num_threads(core_count() if count is None else count)
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Inside it torch computes on one thread, even where torch is imported only there; the state before returns."""
+    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else core_count()
+    variables = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(variables, "1"))
+    if "torch" in sys.modules:
+        pin_threads(1)
+    try:
+        yield
+    finally:
+        for name, value in variables.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        if "torch" in sys.modules:
+            pin_threads(before)
 
 
 def resolve_device(name: str = "auto") -> torch.device:

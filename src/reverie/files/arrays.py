@@ -1,0 +1,83 @@
+"""Named NumPy arrays in one safetensors file that notices every altered bit.
+
+safetensors checks its header's form but not the values, so a digest of everything travels in the metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from reverie.errors import DamagedFileError, ReverieError
+from reverie.files.atomic import read_bytes, write_bytes
+
+DIGEST = "digest"
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write `arrays` and the strings of `metadata` to `path` in one step; a NaN or infinity raises `ReverieError`."""
+    write_bytes(path, encode_arrays(arrays, metadata, Path(path)))
+
+
+def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays (writable) and metadata that `save_arrays` wrote; raises `DamagedFileError` on any difference."""
+    return decode_arrays(read_bytes(path), Path(path))
+
+
+def encode_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None, path: Path) -> bytes:
+    """The bytes of a file; `path` is for the message only."""
+    notes = dict(metadata or {})
+    contiguous = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in arrays.items()}
+    broken = _not_finite(contiguous)
+    if broken:
+        raise ReverieError(f"{broken} holds NaN or infinity and was not saved to {path}; lower the learning rate")
+    return save(contiguous, metadata={**notes, DIGEST: _digest(contiguous, notes)})
+
+
+def decode_arrays(data: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata from a file's bytes; raises `DamagedFileError` naming `path`."""
+    try:
+        arrays = {name: array.copy() for name, array in load(data).items()}
+        notes = _metadata(data)
+        expected = notes.pop(DIGEST)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise DamagedFileError(f"{path} is not a whole array file ({_reason(error)}); {REMEDY}") from None
+    if _digest(arrays, notes) != expected:
+        raise DamagedFileError(f"{path} was altered: its content does not match its digest; {REMEDY}")
+    broken = _not_finite(arrays)
+    if broken:
+        raise DamagedFileError(f"{path} holds NaN or infinity in {broken}; {REMEDY}")
+    return arrays, notes
+
+
+REMEDY = "restore it from a copy, or remove it to have it made again"
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    length = int.from_bytes(data[:8], "little")
+    return dict(json.loads(data[8 : 8 + length])["__metadata__"])
+
+
+def _digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()
+
+
+def _not_finite(arrays: Mapping[str, np.ndarray]) -> str | None:
+    for name, array in arrays.items():
+        if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
+            return name
+    return None
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

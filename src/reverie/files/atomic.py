@@ -1,0 +1,144 @@
+"""Files that are whole or absent: a write that is interrupted anywhere leaves the previous content in place.
+
+Each write goes to a temporary name in the same folder, is flushed to the disk, renamed over the target, and the
+folder is flushed too, so that the order of several writes survives a power cut as well as `kill -9`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+from typing import Any
+
+from reverie.errors import DamagedFileError, ReverieError
+
+_TOKEN = secrets.token_hex(4)  # tells this process's temporary files from those of a dead one with the same id
+_COUNTER = itertools.count()
+_TEMPORARY = re.compile(r".+\.(\d+)-([0-9a-f]{8})-\d+\.tmp")
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Put `data` at `path`, replacing what is there in one step; missing folders are created.
+
+    Raises `ReverieError` where the folder cannot take it (full, read-only); the old content then stays.
+    """
+    path = Path(path)
+    try:
+        _make_folder(path.parent)
+        _replace(path, data)
+    except OSError as error:
+        raise ReverieError(
+            f"cannot write {path.name} in {path.parent}: {error.strerror or error}; "
+            "make room there or allow writing, then give the same command again"
+        ) from error
+
+
+def write_json(path: str | Path, obj: Any) -> None:
+    """Put `obj` at `path` as indented JSON, as `write_bytes` does; NaN and infinities raise `ValueError`."""
+    write_bytes(path, (json.dumps(obj, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a regular file; a missing one, a link or anything else raises `DamagedFileError`."""
+    path = Path(path)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO would otherwise wait for a writer
+    try:
+        with open(os.open(path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise DamagedFileError(f"{path} is not a regular file; expected a file that Reverie wrote")
+            return file.read()
+    except FileNotFoundError:
+        raise DamagedFileError(f"{path} is missing; expected a file that Reverie wrote") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DamagedFileError(
+                f"{path} is a link; expected a file that Reverie wrote: put the file there"
+            ) from None
+        raise ReverieError(f"cannot read {path}: {error.strerror or error}; allow reading it") from error
+
+
+def read_json(path: str | Path) -> Any:
+    """The JSON value at `path`; raises `DamagedFileError` where there is none."""
+    try:
+        return json.loads(read_bytes(path).decode())
+    except DamagedFileError:
+        raise
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise DamagedFileError(f"{path} is not valid JSON ({_one_line(error)}); restore it or remove it") from None
+
+
+def read_object(path: str | Path) -> dict[str, Any]:
+    """The JSON object at `path`; raises `DamagedFileError` for any other value."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DamagedFileError(
+            f"{path} holds a JSON {type(value).__name__}, expected an object; restore it or remove it"
+        )
+    return value
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def sweep_temporary(folder: str | Path) -> None:
+    """Remove the temporary files that dead writers left in `folder`; those of living processes stay."""
+    for path in Path(folder).glob("*.tmp"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not _is_being_written(int(match[1]), match[2]):
+            path.unlink(missing_ok=True)
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Make renames and removals in `folder` last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{_TOKEN}-{next(_COUNTER)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def _is_being_written(process: int, token: str) -> bool:
+    if process == os.getpid():
+        return token == _TOKEN
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _one_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,120 @@
+"""Checkpoints of a training loop: `step-00000500.safetensors` with the arrays, `step-00000500.json` with the rest.
+
+The JSON is written last and is the commit point: arrays without it do not exist for a reader, and the next save
+removes them. It carries the arrays' SHA-256 and one of itself, so no altered bit passes for a result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.errors import DamagedFileError
+from reverie.files.arrays import decode_arrays, encode_arrays, load_arrays, save_arrays
+from reverie.files.atomic import read_bytes, read_object, sweep_temporary, sync_folder, write_bytes, write_json
+
+__all__ = ["Checkpoint", "latest_checkpoint", "load_arrays", "load_checkpoint", "save_arrays", "save_checkpoint"]
+
+_NAME = re.compile(r"step-(\d{8,})\.json")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training loop after `step` updates.
+
+    step: updates done, from 0
+    arrays: weights and moments by name, all finite
+    state: whatever else the loop needs, as JSON
+    """
+
+    step: int
+    arrays: dict[str, np.ndarray]
+    state: dict[str, Any]
+
+    def __repr__(self) -> str:
+        size = sum(array.size for array in self.arrays.values())
+        return f"Checkpoint(step={self.step}, arrays={len(self.arrays)}, values={size:,}, state={sorted(self.state)})"
+
+
+def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
+    """Write a checkpoint, then remove all but the newest `keep`; returns its JSON file's path.
+
+    At every instant the folder holds a whole checkpoint, if it ever did.
+    """
+    assert checkpoint.step >= 0, checkpoint.step
+    assert keep >= 1, keep
+    path = Path(folder) / f"step-{checkpoint.step:08d}.json"
+    tensors = path.with_suffix(".safetensors")
+    data = encode_arrays(checkpoint.arrays, {}, tensors)
+    record = {"step": checkpoint.step, "sha256": hashlib.sha256(data).hexdigest(), "state": checkpoint.state}
+    record["digest"] = _digest(record)
+    if path.exists():
+        path.unlink()  # else a crash between the two writes would pair the old record with the new arrays
+        sync_folder(path.parent)
+    write_bytes(tensors, data)
+    write_json(path, record)
+    _prune(path, keep)
+    return path
+
+
+def latest_checkpoint(folder: str | Path) -> Checkpoint | None:
+    """The checkpoint of the highest step, or None; a damaged one raises `DamagedFileError`."""
+    paths = _committed(Path(folder))
+    return load_checkpoint(paths[-1]) if paths else None
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read the checkpoint whose JSON file is `path`, every digest checked."""
+    path = Path(path)
+    remedy = _remedy(path)
+    try:
+        record = read_object(path)
+        _check_record(record, path)
+        tensors = path.with_suffix(".safetensors")
+        data = read_bytes(tensors)
+        if hashlib.sha256(data).hexdigest() != record["sha256"]:
+            raise DamagedFileError(f"{tensors} is truncated or altered: its SHA-256 is not the one in {path.name}")
+        arrays, _ = decode_arrays(data, tensors)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{str(error).split(';')[0]}; {remedy}") from None
+    return Checkpoint(record["step"], arrays, record["state"])
+
+
+def _check_record(record: dict[str, Any], path: Path) -> None:
+    expected = record.pop("digest", None)
+    if expected != _digest(record):
+        raise DamagedFileError(f"{path} was altered: its content does not match its digest")
+    if path.name != f"step-{record['step']:08d}.json":
+        raise DamagedFileError(f"{path} is the checkpoint of step {record['step']} under another name")
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _remedy(path: Path) -> str:
+    earlier = [other for other in _committed(path.parent) if other.name < path.name]
+    then = f"go on from {earlier[-1].stem}" if earlier else "start this stage again"
+    return f"remove {path.name} to {then}"
+
+
+def _committed(folder: Path) -> list[Path]:
+    steps = {int(match[1]): path for path in folder.glob("step-*.json") if (match := _NAME.fullmatch(path.name))}
+    return [steps[step] for step in sorted(steps)]
+
+
+def _prune(newest: Path, keep: int) -> None:
+    folder = newest.parent
+    for old in _committed(folder)[:-keep]:
+        if old != newest:
+            old.unlink()
+    for tensors in folder.glob("step-*.safetensors"):
+        if not tensors.with_suffix(".json").exists():
+            tensors.unlink()
+    sweep_temporary(folder)

@@ -1,0 +1,74 @@
+"""A stage's metrics: one JSON object a line, only ever appended to, and cut back to the checkpoint on resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from reverie.errors import DamagedFileError, ReverieError
+from reverie.files.atomic import read_bytes, write_bytes
+
+
+class MetricsLog:
+    """The log at `path`, continued after `resume_step`.
+
+    Rows of later steps and a torn last line are dropped, so that a resumed run writes the same file as an
+    uninterrupted one; -1 drops all. A loop appends a step's row before it saves that step's checkpoint.
+    """
+
+    def __init__(self, path: str | Path, resume_step: int) -> None:
+        self.path = Path(path)
+        kept = [row for row in read_metrics(self.path) if row["step"] <= resume_step]
+        write_bytes(self.path, "".join(map(_line, kept)).encode())
+        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+    def append(self, *, step: int, **values: float) -> None:
+        """Add one row; a value that is NaN or infinite raises `ReverieError` naming it."""
+        row = {"step": int(step)} | {name: float(value) for name, value in values.items()}
+        for name, value in row.items():
+            if not math.isfinite(value):
+                raise ReverieError(f"{name} is {value} at step {step} of {self.path}; lower the learning rate")
+        os.write(self._file, _line(row).encode())
+
+    def close(self) -> None:
+        """Release the file; closing twice is fine."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self.close()
+
+
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+    """All whole rows of a log in order, none where there is no file; a torn last line is passed over."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    *lines, _torn = read_bytes(path).split(b"\n")
+    return [_row(line, number, path) for number, line in enumerate(lines, start=1)]
+
+
+def _row(line: bytes, number: int, path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        if isinstance(row, dict) and isinstance(row["step"], int):
+            return row
+    except (ValueError, KeyError, RecursionError):
+        pass
+    raise DamagedFileError(f"{path} line {number} is not a row of metrics; remove that line") from None
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row) + "\n"

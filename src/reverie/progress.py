@@ -1,0 +1,125 @@
+"""Progress of a long step on stderr: a bar on a terminal, a plain line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+LINE_SECONDS = 10.0
+RATE_SECONDS = 30.0  # the rate is the mean over this long a past
+
+
+class Bar:
+    """How far a step is; `advance` is all that a loop calls.
+
+    done: units finished, those of an earlier session included (they do not count for the rate)
+    """
+
+    def __init__(self, total: int, title: str, unit: str, done: int, show: Callable[[Bar], None]) -> None:
+        self.total, self.title, self.unit, self.done = total, title, unit, done
+        self.metrics: dict[str, float] = {}
+        self._show = show
+        self._start = (time.monotonic(), done)
+        self._marks = deque([self._start])
+
+    def advance(self, count: int = 1, **metrics: float) -> None:
+        """Count `count` more units as finished and show `metrics` beside them."""
+        self.done += count
+        self.metrics |= metrics
+        now = time.monotonic()
+        self._marks.append((now, self.done))
+        while len(self._marks) > 2 and now - self._marks[1][0] > RATE_SECONDS:
+            self._marks.popleft()
+        self._show(self)
+
+    @property
+    def rate(self) -> float:
+        """Units a second of late; 0 before the first."""
+        then, done = self._marks[0]
+        seconds = time.monotonic() - then
+        return (self.done - done) / seconds if seconds > 0 else 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this session began."""
+        return time.monotonic() - self._start[0]
+
+    def counts(self) -> str:
+        """`1,200/5,000 frames`."""
+        return f"{self.done:,}/{self.total:,} {self.unit}"
+
+    def pace(self) -> str:
+        """`512 frames/s, 2:10 left` while it runs."""
+        left = (
+            f", {_clock((self.total - self.done) / self.rate)} left" if self.rate > 0 and self.done < self.total else ""
+        )
+        return f"{_number(self.rate)} {self.unit}/s{left}"
+
+    def values(self) -> str:
+        """`loss 0.12, kl 16`."""
+        return ", ".join(f"{name} {_number(value)}" for name, value in self.metrics.items())
+
+
+@contextmanager
+def progress(total: int, title: str, unit: str, done: int = 0) -> Iterator[Bar]:
+    """A `Bar` for `total` units, `done` of them finished before; `REVERIE_QUIET=1` silences it."""
+    if os.environ.get("REVERIE_QUIET") == "1":
+        yield Bar(total, title, unit, done, lambda bar: None)
+    elif sys.stderr.isatty():
+        with _drawn(total, title, unit, done) as bar:
+            yield bar
+    else:
+        with _printed(total, title, unit, done) as bar:
+            yield bar
+
+
+@contextmanager
+def _printed(total: int, title: str, unit: str, done: int) -> Iterator[Bar]:
+    last = time.monotonic()
+
+    def show(bar: Bar) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            _print(f"{bar.title}: {bar.counts()}", bar.pace(), bar.values())
+
+    bar = Bar(total, title, unit, done, show)
+    try:
+        yield bar
+    finally:
+        verb = "done" if bar.done >= total else "stopped"
+        _print(f"{bar.title}: {verb}, {bar.counts()} in {_clock(bar.elapsed)}", bar.values())
+
+
+@contextmanager
+def _drawn(total: int, title: str, unit: str, done: int) -> Iterator[Bar]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")]
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4, redirect_stdout=False) as drawing:
+        task = drawing.add_task(title, total=total, completed=done, text="")
+
+        def show(bar: Bar) -> None:
+            text = " | ".join(filter(None, [bar.counts(), bar.pace(), bar.values()]))
+            drawing.update(task, completed=bar.done, text=text)
+
+        yield Bar(total, title, unit, done, show)
+
+
+def _print(*parts: str) -> None:
+    print(" | ".join(filter(None, parts)), file=sys.stderr, flush=True)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
