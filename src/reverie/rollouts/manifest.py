@@ -1,0 +1,143 @@
+"""The list of a store's episodes: one JSON line each, appended whole, by any number of processes.
+
+An append is one write under an exclusive lock, so lines never mix. A process that is killed while writing leaves a
+last line without its newline: readers pass over it, the next append cuts it off.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from reverie.errors import DamagedFileError, ReverieError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One episode of a store.
+
+    index: its place; episodes are ordered by it
+    file: its file's name, relative to the store's folder
+    size: bytes of that file
+    sha256: of that file
+    steps: T; it has T + 1 frames
+    total_reward: the sum of its rewards
+    seed: the world's seed
+    policy: what acted
+    terminated: the world ended it (False: it was cut off)
+    """
+
+    index: int
+    file: str
+    size: int
+    sha256: str
+    steps: int
+    total_reward: float
+    seed: int
+    policy: str
+    terminated: bool
+
+
+TYPES = {field.name: {"int": int, "str": str, "float": float, "bool": bool}[str(field.type)] for field in fields(Entry)}
+
+
+class Manifest:
+    """An append-only file of entries; for an index that comes twice, the later line counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._consumed = 0  # bytes of complete lines that are in _entries
+        self._line_count = 0
+        self._entries: dict[int, Entry] = {}
+        self._sorted: tuple[Entry, ...] = ()
+
+    def append(self, entry: Entry) -> None:
+        """Add one entry, durably."""
+        line = json.dumps(asdict(entry)).encode() + b"\n"
+        try:
+            with self._locked() as file:
+                _cut_torn_line(file)
+                if os.write(file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file)
+        except OSError as error:
+            raise ReverieError(
+                f"cannot append to {self.path}: {error.strerror or error}; "
+                "make room there or allow writing, then give the same command again"
+            ) from error
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries by index, what other processes appended so far included. Raises DamagedFileError."""
+        lines = self._fresh_lines()
+        if lines:
+            self._entries |= {entry.index: entry for entry in self._parsed(lines)}
+            self._consumed += sum(len(line) + 1 for line in lines)
+            self._line_count += len(lines)
+            self._sorted = tuple(entry for _, entry in sorted(self._entries.items()))
+        return self._sorted
+
+    def get(self, index: int) -> Entry | None:
+        """The entry of one index, where there is one."""
+        self.entries()
+        return self._entries.get(index)
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+        finally:
+            os.close(file)  # also gives the lock back
+
+    def _fresh_lines(self) -> list[bytes]:
+        """The complete lines that no earlier call has taken in."""
+        if not self.path.exists() or self.path.stat().st_size <= self._consumed:
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._consumed)
+            return file.read().split(b"\n")[:-1]  # after the last newline stands nothing, or a torn line
+
+    def _parsed(self, lines: list[bytes]) -> Iterator[Entry]:
+        for number, line in enumerate(lines, self._line_count + 1):
+            try:
+                yield _parse(line)
+            except (ValueError, TypeError) as error:
+                raise DamagedFileError(
+                    f"{self.path} is damaged: line {number} is no episode's entry ({error}); "
+                    "delete that line and run `reverie collect` again"
+                ) from None
+
+
+def _parse(line: bytes) -> Entry:
+    found = json.loads(line)
+    if not isinstance(found, dict) or found.keys() != TYPES.keys():
+        raise ValueError(f"expected the fields {', '.join(TYPES)}")
+    for name, kind in TYPES.items():
+        if type(found[name]) is not kind:
+            raise ValueError(f"{name} is {found[name]!r}, expected {kind.__name__}")
+    entry = Entry(**found)
+    if entry.index < 0 or entry.steps < 0 or Path(entry.file).is_absolute() or ".." in Path(entry.file).parts:
+        raise ValueError(f"index {entry.index}, steps {entry.steps}, file {entry.file!r} are out of range")
+    return entry
+
+
+def _cut_torn_line(file: int) -> None:
+    """Truncate what stands after the last newline: the write that a killed process did not finish."""
+    end = size = os.fstat(file).st_size
+    while end > 0:
+        start = max(0, end - 4096)
+        found = os.pread(file, end - start, start).rfind(b"\n")
+        if found >= 0:
+            end = start + found + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(file, end)

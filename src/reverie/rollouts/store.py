@@ -1,0 +1,129 @@
+"""Experience on disk: an append-only folder of episodes that many processes may write to at once.
+
+    manifest.jsonl          one line an episode (`Entry`), the commit point of each
+    episodes/000042.safetensors
+
+Nothing here holds more than one episode in memory. An episode's file is complete, synced and under its final name
+before its line is written, so a process killed anywhere leaves a store that is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reverie.errors import DamagedFileError, ReverieError
+from reverie.files.atomic import sha256, write_bytes
+from reverie.rollouts import episode_file
+from reverie.rollouts.chunks import damaged
+from reverie.rollouts.episode import Episode
+from reverie.rollouts.manifest import Entry, Manifest
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What `verify` found wrong: the file, what is the matter, what to do."""
+
+    file: str
+    problem: str
+    remedy: str
+
+
+class Store:
+    """The episodes of one folder; an empty or missing folder is an empty store."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._manifest = Manifest(self.folder / "manifest.jsonl")
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.folder)!r}, episodes={len(self.entries)}, steps={self.total_steps})"
+
+    def append(self, index: int, episode: Episode, seed: int, policy: str) -> Entry:
+        """Write an episode at `index`; where one is there already, it is replaced."""
+        name = f"episodes/{index:06d}.safetensors"
+        data = episode_file.encode(episode, episode_file.Origin(index, seed, policy))
+        write_bytes(self.folder / name, data)
+        entry = Entry(
+            index=index,
+            file=name,
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            steps=len(episode),
+            total_reward=episode.total_reward,
+            seed=seed,
+            policy=policy,
+            terminated=episode.terminated,
+        )
+        self._manifest.append(entry)
+        return entry
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All episodes by index, those that other processes have added since included."""
+        return self._manifest.entries()
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all episodes."""
+        return sum(entry.steps for entry in self.entries)
+
+    @property
+    def total_frames(self) -> int:
+        """Frames of all episodes: one more than steps in each."""
+        return sum(entry.steps + 1 for entry in self.entries)
+
+    def read(self, index: int) -> Episode:
+        """A whole episode; raises DamagedFileError where its file is not the one that was written."""
+        entry = self._entry(index)
+        path = self.folder / entry.file
+        if path.is_file() and sha256(path) != entry.sha256:
+            raise damaged(str(path), "its SHA-256 is not the manifest's")
+        return episode_file.read_episode(path, entry.steps)
+
+    def frames(self, index: int, start: int, stop: int) -> np.ndarray:
+        """Frames start..stop of an episode, uint8 [stop - start, 64, 64, 3], reading only what holds them."""
+        entry = self._entry(index)
+        if not 0 <= start < stop <= entry.steps + 1:
+            raise ValueError(f"frames {start}..{stop} of episode {index}, which has frames 0..{entry.steps + 1}")
+        return self.entry_frames(entry, start, stop)
+
+    def entry_frames(self, entry: Entry, start: int, stop: int) -> np.ndarray:
+        """As `frames`, for a caller that holds the entry."""
+        return episode_file.read_frames(self.folder / entry.file, entry.steps, start, stop)
+
+    def verify(self) -> list[Problem]:
+        """Compare every file with the manifest, reading each in full."""
+        try:
+            entries = self.entries
+        except DamagedFileError as error:
+            problem, _, remedy = str(error).partition("; ")
+            return [Problem(str(self._manifest.path), problem, remedy)]
+        return [found for entry in entries if (found := self._verify(entry))]
+
+    def is_present(self, entry: Entry) -> bool:
+        """Whether the entry's file is there, at its full size (a quick look; `verify` reads it)."""
+        path = self.folder / entry.file
+        return path.is_file() and path.stat().st_size == entry.size
+
+    def _verify(self, entry: Entry) -> Problem | None:
+        path = self.folder / entry.file
+        remedy = "delete the file and run `reverie collect` again"
+        if not path.is_file():
+            return Problem(str(path), "missing", "run `reverie collect` again")
+        if path.stat().st_size != entry.size:
+            return Problem(str(path), f"has {path.stat().st_size} bytes, expected {entry.size}", remedy)
+        if sha256(path) != entry.sha256:
+            return Problem(str(path), "its SHA-256 is not the manifest's", remedy)
+        return None
+
+    def _entry(self, index: int) -> Entry:
+        entry = self._manifest.get(index)
+        if entry is None:
+            raise ReverieError(
+                f"{self.folder} has no episode {index}; it has {len(self.entries)}: run `reverie collect`"
+            )
+        return entry
