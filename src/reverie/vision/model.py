@@ -1,18 +1,23 @@
-"""V: the convolutional variational autoencoder of the paper (section A.1)."""
+"""V: the convolutional variational autoencoder of the paper (appendix A.1)."""
 
 from __future__ import annotations
+
+import copy
 
 import torch
 from torch import nn
 from torch.nn.functional import relu
 
+from reverie.hardware import compute_dtype
+from reverie.vision.layers import transposed_conv, transposed_conv_from_point, transposed_conv_to_pixels
 from reverie.vision.loss import free_nats, kl_divergence, reconstruction_error
 
 
 class ConvVAE(nn.Module):
     """Frames [B, 3, 64, 64] in [0, 1] to latents of `latent_size` and back.
 
-    4,348,547 parameters with 32 latents, 4,446,915 with 64.
+    4,348,547 parameters with 32 latents, 4,446,915 with 64. Frames and latents are float32 at the door, whatever number
+    format the weights have within (`fast_copy`).
     """
 
     def __init__(self, latent_size: int) -> None:
@@ -32,20 +37,22 @@ class ConvVAE(nn.Module):
 
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames [B, 3, 64, 64] in [0, 1] -> mu, logvar, both [B, Nz]."""
+        x = x.to(self.conv1.weight.dtype)
         y = relu(self.conv1(x))  # [B, 32, 31, 31]
         y = relu(self.conv2(y))  # [B, 64, 14, 14]
         y = relu(self.conv3(y))  # [B, 128, 6, 6]
         y = relu(self.conv4(y))  # [B, 256, 2, 2]
-        y = y.flatten(start_dim=1)  # [B, 1024]
+        y = y.flatten(start_dim=1).to(self.mu.weight.dtype)  # [B, 1024]
         return self.mu(y), self.logvar(y)
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Latents [B, Nz] -> frames [B, 3, 64, 64] in [0, 1]."""
-        y = self.dense(z)[:, :, None, None]  # [B, 1024, 1, 1], linear
-        y = relu(self.deconv1(y))  # [B, 128, 5, 5]
-        y = relu(self.deconv2(y))  # [B, 64, 13, 13]
-        y = relu(self.deconv3(y))  # [B, 32, 30, 30]
-        return torch.sigmoid(self.deconv4(y))  # [B, 3, 64, 64]
+        y = self.dense(z.to(self.dense.weight.dtype))  # [B, 1024], linear
+        y = relu(transposed_conv_from_point(y, self.deconv1))  # [B, 128, 5, 5]
+        y = relu(transposed_conv(y, self.deconv2))  # [B, 64, 13, 13]
+        y = relu(transposed_conv(y, self.deconv3))  # [B, 32, 30, 30]
+        y = transposed_conv_to_pixels(y, self.deconv4)  # [B, 3, 64, 64]
+        return torch.sigmoid(y.to(z.dtype))
 
     def loss(
         self, x: torch.Tensor, noise: torch.Tensor, kl_tolerance: float, weight: torch.Tensor | None = None
@@ -55,10 +62,31 @@ class ConvVAE(nn.Module):
         x [B, 3, 64, 64] in [0, 1]; noise [B, Nz], standard normal; weight of pixels [B, 1, 64, 64] or None.
         Metrics are detached scalars: loss, reconstruction (unweighted), kl (before the free nats).
         """
-        mu, logvar = (out.float() for out in self.encode(x))
-        x_hat = self.decode(mu + torch.exp(0.5 * logvar) * noise).float()
+        mu, logvar = self.encode(x)
+        x_hat = self.decode(mu + torch.exp(0.5 * logvar) * noise)
         kl = kl_divergence(mu, logvar)
         error = reconstruction_error(x, x_hat, weight)
         loss = (error + free_nats(kl, self.latent_size, kl_tolerance)).mean()
         plain = error if weight is None else reconstruction_error(x, x_hat.detach())
         return loss, {"loss": loss.detach(), "reconstruction": plain.detach().mean(), "kl": kl.detach().mean()}
+
+
+def initialise(model: ConvVAE, generator: torch.Generator) -> None:
+    """Draw all weights anew: Glorot uniform, biases 0, as in the paper's code."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.xavier_uniform_(parameter, generator=generator)
+
+
+def fast_copy(model: ConvVAE) -> ConvVAE:
+    """A copy that computes in the fastest number format of the model's device (bf16 where it has that).
+
+    The heads mu and logvar stay float32: bf16 would leave latents three digits.
+    """
+    fast = copy.deepcopy(model)
+    dtype = compute_dtype(model.conv1.weight.device.type)
+    for name, layer in fast.named_children():
+        layer.to(torch.float32 if name in ("mu", "logvar") else dtype)
+    return fast
