@@ -1,30 +1,28 @@
-"""The dream engine: the dreams of a whole population at once, finished ones dropped as they end."""
+"""The dream engine: the dreams of a whole population at once, ended ones dropped as they end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.agent import features
+from reverie.controller.model import Controller
 from reverie.dream.config import DreamConfig
-from reverie.dream.noise import NoiseChunks
+from reverie.dream.kernel import load_kernel
+from reverie.dream.noise import DreamNoise
+from reverie.dream.population import Population
+from reverie.dream.rows import DreamRows, PackedMemory
 from reverie.dream.starts import Starts
 from reverie.errors import ReverieError
-from reverie.memory.mixture import sample
-from reverie.memory.model import LSTMState
-
-if TYPE_CHECKING:
-    from reverie.controller.model import Controller
-    from reverie.memory.model import MDNRNN
-    from reverie.worlds.spec import WorldSpec
+from reverie.hardware import compute_dtype
+from reverie.memory.model import MDNRNN
+from reverie.worlds.spec import WorldSpec
 
 
 class DreamEngine:
-    """M, C and where dreams begin, ready to dream many episodes of many candidates."""
+    """M, C's shape and where dreams begin, packed to dream many episodes of many candidates where M's weights are."""
 
     def __init__(
         self,
@@ -34,24 +32,43 @@ class DreamEngine:
         spec: WorldSpec,
         config: DreamConfig,
         dtype: torch.dtype | None = None,
+        compiled: bool = True,
     ) -> None:
-        check_heads(memory, spec)
-        self.memory = memory.eval()
+        """dtype: of M's weights, None for the fastest here. compiled: use the C kernel if it can be built."""
+        check_dream(memory, starts, spec)
+        device = memory.bias.device.type
+        self.memory = PackedMemory(memory, dtype or compute_dtype(device))
         self.controller = controller
         self.starts = starts
         self.spec = spec
         self.config = config
+        self.kernel = load_kernel(self.memory.dtype) if compiled and device == "cpu" else None
         self.max_steps = config.max_steps or spec.max_steps
 
+    def __repr__(self) -> str:
+        how = "compiled" if self.kernel else "eager"
+        return f"DreamEngine({self.spec.name}, {self.memory.dtype}, {how}, temperature={self.config.temperature})"
 
-def check_heads(memory: MDNRNN, spec: WorldSpec) -> None:
-    """Raise where M does not predict what a dream of this world needs."""
-    if spec.reward == "survival" and not memory.config.done_head:
+
+def check_dream(memory: MDNRNN, starts: Starts, spec: WorldSpec) -> None:
+    """Raise where M does not predict what a dream of this world needs, or the parts do not fit together."""
+    config = memory.config
+    if spec.reward == "survival" and not config.done_head:
         raise ReverieError(
-            f"M has no done head, and in {spec.name!r} the reward is to survive; train M with done_head to dream it"
+            f"M has no done head, and the reward of {spec.name!r} is to survive; train M with done_head to dream it"
         )
-    if spec.reward == "predicted" and not memory.config.reward_head:
+    if spec.reward == "predicted" and not config.reward_head:
         raise ReverieError(f"M has no reward head, and {spec.name!r} has rewards; train M with reward_head to dream it")
+    if starts.latent_size != config.latent_size:
+        raise ReverieError(
+            f"dream starts have {starts.latent_size} latent dimensions and M has {config.latent_size}; "
+            "take both from the same run"
+        )
+    if spec.actions.size != config.action_size:
+        raise ReverieError(
+            f"{spec.name!r} has {spec.actions.size} action dimensions and M has {config.action_size}; "
+            "take M from a run of this world"
+        )
 
 
 @torch.inference_mode()
@@ -60,39 +77,46 @@ def dream_returns(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Dream each of E episodes with each of P candidates [P, n].
 
-    All candidates share an episode's noise, so a row of the result depends on nothing but its candidate and seeds.
+    All candidates share an episode's noise, which depends on its seed alone.
     Returns the sums of rewards, float64 [P, E], and the lengths in steps, int64 [P, E].
     """
-    memory, spec, tau = engine.memory, engine.spec, engine.config.temperature
-    candidates, episodes = len(params), len(episode_seeds)
-    noise = NoiseChunks(episode_seeds, engine.starts)
-    candidate, episode = torch.arange(candidates).repeat_interleave(episodes), torch.arange(episodes).repeat(candidates)
-    weights = torch.as_tensor(np.asarray(params, np.float32))
-    z = torch.from_numpy(noise.first_latents())[episode]
-    state = memory.initial_state(len(z))
-    returns, steps = torch.zeros(candidates, episodes, dtype=torch.float64), torch.zeros(candidates, episodes).long()
-    rows = weights[candidate]
-    for step in range(engine.max_steps):
-        seen = features(engine.controller.config, z, state)
-        action = engine.controller.act(rows, seen[:, None])[:, 0]
-        restart = torch.full((len(z),), float(step == 0))
-        state, prediction = memory.step(state, z, spec.actions.for_memory(action), restart)
-        live = np.bincount(episode, minlength=episodes) > 0
-        component, spread, ending = (torch.from_numpy(draws)[episode] for draws in noise.next(live))
-        z = sample(prediction.logits, prediction.mean, prediction.log_std, tau, component, spread)
-        returns[candidate, episode] += 1.0 if spec.reward == "survival" else prediction.reward.double()
-        steps[candidate, episode] += 1
-        if prediction.done_logit is None:
+    shape = (len(params), len(episode_seeds))
+    returns, steps = np.zeros(shape), np.zeros(shape, np.int64)
+    device, survival = engine.memory.device, engine.spec.reward == "survival"
+    population = Population(
+        engine.controller, torch.as_tensor(np.asarray(params, np.float32), device=device), engine.kernel
+    )
+    candidate, episode = (torch.from_numpy(index.ravel()).to(device) for index in np.indices(shape))
+    total = torch.zeros(len(episode), dtype=torch.float64, device=device)
+    noise = DreamNoise(shape[1], engine.starts)
+    first = np.stack([noise.begin(index, seed) for index, seed in enumerate(episode_seeds)])
+    rows = DreamRows(engine.memory, len(episode), engine.config.temperature, engine.kernel)
+    rows.begin(slice(0, rows.count), torch.from_numpy(first).to(device)[episode])
+
+    def record(ended: Tensor, step: int) -> None:
+        where = candidate[: rows.count][ended].cpu().numpy(), episode[: rows.count][ended].cpu().numpy()
+        steps[where] = step
+        returns[where] = step if survival else total[: rows.count][ended].cpu().numpy()
+
+    for step in range(1, engine.max_steps + 1):
+        n = rows.count
+        action = engine.spec.actions.for_memory(population.act(rows, candidate[:n]))
+        component, spread, ending = (torch.from_numpy(draws).to(device) for draws in noise.next())
+        outcome = rows.advance(action, component, spread, episode[:n])
+        if outcome.reward is not None and not survival:
+            total[:n] += outcome.reward
+        if outcome.done_logit is None:
             continue
-        going = ~ended(prediction.done_logit, ending, engine.config)
-        if not bool(going.all()):
-            z, state = z[going], LSTMState(state.h[going], state.c[going])
-            rows, candidate, episode = rows[going], candidate[going], episode[going]
-            if len(z) == 0:
-                break
-    return returns.numpy(), steps.numpy()
+        ended = dream_ended(outcome.done_logit, ending, episode[:n], engine.config)
+        if ended.any():
+            record(ended, step)
+            rows.drop(ended, candidate, episode, total)
+            if rows.count == 0:
+                return returns, steps
+    record(torch.ones(rows.count, dtype=torch.bool, device=device), engine.max_steps)
+    return returns, steps
 
 
-def ended(done_logit: Tensor, ending: Tensor, config: DreamConfig) -> Tensor:
-    """Which dreams end here, bool [n]: where sigmoid(logit) is over one half, or over a uniform draw."""
-    return done_logit > 0 if config.done == "cutoff" else done_logit.sigmoid() > ending
+def dream_ended(done_logit: Tensor, ending: Tensor, episode: Tensor, config: DreamConfig) -> Tensor:
+    """Which of n dreams end with this step, bool [n]: sigmoid(logit) is over one half, or over a uniform draw [E]."""
+    return done_logit > 0 if config.done == "cutoff" else done_logit.sigmoid() > ending[episode]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +9,11 @@ import numpy as np
 from reverie.dream.starts import Starts
 from reverie.workers.seeds import generator
 
+CHUNK = 32  # steps drawn at once; without effect on the numbers
+
 
 class StepNoise(NamedTuple):
-    """One step of n dreams: uniform `component` and normal `spread` [n, Nz], uniform `ending` [n]; all float32."""
+    """One step of E dreams: uniform `component` and normal `spread` [E, Nz], uniform `ending` [E]; all float32."""
 
     component: np.ndarray
     spread: np.ndarray
@@ -20,56 +21,53 @@ class StepNoise(NamedTuple):
 
 
 class EpisodeNoise:
-    """One dream's draws. Each kind has its own stream, so drawing in chunks of any length gives the same numbers."""
+    """One dream's draws. Each kind has a stream of its own, so chunks of any length give the same numbers."""
 
-    def __init__(self, seed: int, starts: Starts) -> None:
-        self._starts = starts
-        self._start, self._component, self._spread, self._ending = (
+    def __init__(self, seed: int) -> None:
+        self.start, self._component, self._spread, self._ending = (
             generator(seed, "dream", kind) for kind in ("start", "component", "spread", "ending")
         )
 
-    def first_latent(self) -> np.ndarray:
-        """z0, float32 [Nz]; to be called once."""
-        return self._starts.draw(self._start)
-
-    def fill(self, component: np.ndarray, spread: np.ndarray, ending: np.ndarray) -> None:
-        """Draw the next T steps into contiguous [T, Nz], [T, Nz] and [T]."""
-        self._component.random(dtype=np.float32, out=component)
-        self._spread.standard_normal(dtype=np.float32, out=spread)
-        self._ending.random(dtype=np.float32, out=ending)
+    def draw(self, steps: int, latent_size: int) -> StepNoise:
+        """The next `steps` of the dream, the steps along the first axis."""
+        return StepNoise(
+            self._component.random((steps, latent_size), np.float32),
+            self._spread.standard_normal((steps, latent_size), np.float32),
+            self._ending.random(steps, np.float32),
+        )
 
 
-class NoiseChunks:
-    """The draws of n dreams side by side, drawn `CHUNK` steps ahead."""
+class DreamNoise:
+    """The draws of E dreams side by side, each of which may begin anew at any step."""
 
-    CHUNK = 32
+    def __init__(self, episodes: int, starts: Starts) -> None:
+        self._starts = starts
+        self._episodes: list[EpisodeNoise | None] = [None] * episodes
+        shape = (CHUNK, episodes, starts.latent_size)
+        self._chunk = StepNoise(
+            np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape[:2], np.float32)
+        )
+        self._step = 0
 
-    def __init__(self, seeds: Sequence[int], starts: Starts) -> None:
-        self._episodes = [EpisodeNoise(seed, starts) for seed in seeds]
-        n, latent_size = len(seeds), starts.latent_size
-        self._component = np.empty((n, self.CHUNK, latent_size), np.float32)
-        self._spread = np.empty((n, self.CHUNK, latent_size), np.float32)
-        self._ending = np.empty((n, self.CHUNK), np.float32)
-        self._used = np.full(n, self.CHUNK)
+    def begin(self, index: int, seed: int) -> np.ndarray:
+        """Start dream `index` anew from `seed`; returns its first latent z0, float32 [Nz]."""
+        episode = EpisodeNoise(seed)
+        self._episodes[index] = episode
+        if self._step:
+            self._fill(index, episode)
+        return self._starts.draw(episode.start)
 
-    def first_latents(self) -> np.ndarray:
-        """z0 of each dream, float32 [n, Nz]; to be called once."""
-        return np.stack([episode.first_latent() for episode in self._episodes])
+    def next(self) -> StepNoise:
+        """The draws of one step; views that the next chunk overwrites."""
+        if self._step == 0:
+            for index, episode in enumerate(self._episodes):
+                if episode is not None:
+                    self._fill(index, episode)
+        step, self._step = self._step, (self._step + 1) % CHUNK
+        return StepNoise(*(draws[step] for draws in self._chunk))
 
-    def restart(self, index: int, seed: int, starts: Starts) -> np.ndarray:
-        """Begin another dream in place of dream `index`; returns its z0, float32 [Nz]."""
-        self._episodes[index] = EpisodeNoise(seed, starts)
-        self._used[index] = self.CHUNK
-        return self._episodes[index].first_latent()
-
-    def next(self, live: np.ndarray | slice = slice(None)) -> StepNoise:
-        """The draws of the next step of all n dreams; those not `live` (bool [n]) keep what they had."""
-        stale = np.zeros(len(self._episodes), bool)
-        stale[live] = self._used[live] == self.CHUNK
-        for index in np.flatnonzero(stale):
-            self._episodes[index].fill(self._component[index], self._spread[index], self._ending[index])
-            self._used[index] = 0
-        at = np.minimum(self._used, self.CHUNK - 1)
-        rows = np.arange(len(at))
-        self._used[live] += 1
-        return StepNoise(self._component[rows, at], self._spread[rows, at], self._ending[rows, at])
+    def _fill(self, index: int, episode: EpisodeNoise) -> None:
+        """Draw what is left of the chunk for one dream."""
+        drawn = episode.draw(CHUNK - self._step, self._starts.latent_size)
+        for chunk, draws in zip(self._chunk, drawn, strict=True):
+            chunk[self._step :, index] = draws
