@@ -1,0 +1,113 @@
+"""What C sees: frames become features through V and M, and M follows C's actions.
+
+At a step, C sees z_t and the state that M had before z_t was absorbed; then M absorbs z_t and the action taken.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.controller.config import ControllerConfig
+from reverie.errors import ReverieError
+from reverie.hardware import compute_dtype
+from reverie.memory.lstm import LSTMState
+from reverie.memory.model import MDNRNN
+from reverie.vision.model import ConvVAE
+from reverie.worlds.spec import ActionSpec
+
+
+def features(config: ControllerConfig, z: Tensor, memory: LSTMState) -> Tensor:
+    """z, [z, h] or [z, c, h] along the last axis, [..., F]."""
+    if config.features == "z":
+        return z
+    parts = [z, memory.h] if config.features == "zh" else [z, memory.c, memory.h]
+    return torch.cat(parts, -1)
+
+
+class AgentState(NamedTuple):
+    """What n agents carry from step to step.
+
+    memory: M's h and c [n, H] before the next frame; zeros where an episode starts; H = 0 without an M
+    restart: float32 [n], 1 where an episode starts
+    """
+
+    memory: LSTMState
+    restart: Tensor
+
+    def restarted(self, where: np.ndarray) -> AgentState:
+        """The state with new episodes started where bool [n] is true."""
+        starts = torch.as_tensor(where, device=self.restart.device)
+        return AgentState(self.memory.kept((~starts).float()), self.restart.masked_fill(starts, 1.0))
+
+    def rows(self, index: Tensor) -> AgentState:
+        """The state of some of the agents."""
+        return AgentState(LSTMState(self.memory.h[index], self.memory.c[index]), self.restart[index])
+
+    def replaced(self, index: Tensor, new: AgentState) -> AgentState:
+        """The state with `new` in the places of some of the agents."""
+        h, c = self.memory.h.index_copy(0, index, new.memory.h), self.memory.c.index_copy(0, index, new.memory.c)
+        return AgentState(LSTMState(h, c), self.restart.index_copy(0, index, new.restart))
+
+
+class Senses:
+    """V and M as C has them, ready for small batches."""
+
+    def __init__(
+        self,
+        vision: ConvVAE,
+        memory: MDNRNN | None,
+        config: ControllerConfig,
+        actions: ActionSpec,
+        sample_z: bool = True,
+    ) -> None:
+        """sample_z: draw z from V's Gaussian, as in the paper, or take its mean (then nothing is random)."""
+        if memory is None and config.features != "z":
+            raise ReverieError(f"controller features are {config.features!r}, and there is no M; train M or use z")
+        self.device = next(vision.parameters()).device
+        self.dtype = compute_dtype(self.device.type)
+        # cast once: autocast would cast V's weights again for every small batch
+        vision = copy.deepcopy(vision).to(self.dtype).eval()
+        self.vision = vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.memory = None if memory is None else memory.eval()
+        self.config, self.actions, self.sample_z = config, actions, sample_z
+        self.latent_size = vision.latent_size
+        self.memory_size = 0 if memory is None else memory.config.hidden_size
+
+    @property
+    def feature_size(self) -> int:
+        """F, the length of what C sees."""
+        return self.config.feature_size(self.latent_size, self.memory_size)
+
+    def initial(self, n: int) -> AgentState:
+        """The state of n agents whose episodes start."""
+        zeros = torch.zeros(n, self.memory_size, device=self.device)
+        return AgentState(LSTMState(zeros, zeros), torch.ones(n, device=self.device))
+
+    @torch.inference_mode()
+    def see(self, frames: np.ndarray, noise: np.ndarray | None) -> Tensor:
+        """z float32 [n, Nz] of uint8 frames [n, 64, 64, 3], with standard normal `noise` [n, Nz] where z is sampled."""
+        pixels = torch.from_numpy(np.require(frames, np.uint8, "W")).to(self.device)
+        x = pixels.permute(0, 3, 1, 2).to(self.dtype).div_(255)  # [n, 3, 64, 64], channels last in memory
+        mu, logvar = (out.float() for out in self.vision.encode(x))
+        if not self.sample_z:
+            return mu
+        assert noise is not None, "sampling z needs noise"
+        return mu + torch.exp(0.5 * logvar) * torch.as_tensor(noise, device=self.device)
+
+    @torch.inference_mode()
+    def follow(self, state: AgentState, z: Tensor, actions: Tensor) -> AgentState:
+        """The state after z [n, Nz] was seen and C's `actions` [n, A] were taken."""
+        restart = torch.zeros_like(state.restart)
+        if self.memory is None:
+            return AgentState(state.memory, restart)
+        felt = self.actions.for_memory(actions)
+        return AgentState(self.memory.step(state.memory, z, felt, state.restart)[0], restart)
+
+    def features(self, state: AgentState, z: Tensor) -> Tensor:
+        """What C sees, float32 [n, F]."""
+        return features(self.config, z, state.memory)
