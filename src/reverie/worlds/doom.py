@@ -1,0 +1,67 @@
+"""ViZDoom's Take Cover: monsters throw fireballs, and the agent steps left and right to survive them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reverie.worlds import doom_guard
+from reverie.worlds.resize import AreaResize
+from reverie.worlds.spec import ActionSpec, WorldSpec
+
+if TYPE_CHECKING:
+    import vizdoom
+
+DOOM = WorldSpec(name="doom", actions=ActionSpec("three-way", 1), reward="survival", max_steps=2100)
+SCREEN_HEIGHT, SCREEN_WIDTH = 120, 160
+VISIBLE_ROWS = 100  # the paper keeps rows 0-400 of 480
+
+STAY, LEFT, RIGHT = [0, 0], [1, 0], [0, 1]
+
+
+class DoomWorld:
+    """One game of Take Cover in its own process, one action a tic, reward 1 a step.
+
+    The last frame of an episode repeats the one before: ViZDoom shows nothing after death.
+    """
+
+    def __init__(self, skill: int = 4) -> None:
+        self._game = _new_game(skill)
+        self._resize = AreaResize(VISIBLE_ROWS, SCREEN_WIDTH)
+        self._frame = np.zeros((64, 64, 3), np.uint8)
+        doom_guard.start(self._game)
+
+    def reset(self, seed: int) -> np.ndarray:
+        self._game.set_seed(seed)
+        self._game.new_episode()
+        return self._look()
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
+        side = action[0]
+        self._game.make_action(LEFT if side < -1 / 3 else RIGHT if side > 1 / 3 else STAY, 1)
+        dead = self._game.is_episode_finished()
+        return self._frame if dead else self._look(), 1.0, dead, False
+
+    def close(self) -> None:
+        doom_guard.stop(self._game)
+
+    def _look(self) -> np.ndarray:
+        self._frame = self._resize(self._game.get_state().screen_buffer[:VISIBLE_ROWS])
+        return self._frame
+
+
+def _new_game(skill: int) -> vizdoom.DoomGame:
+    import vizdoom
+
+    game = vizdoom.DoomGame()
+    game.load_config(os.path.join(vizdoom.scenarios_path, "take_cover.cfg"))
+    game.set_screen_resolution(vizdoom.ScreenResolution.RES_160X120)
+    game.set_screen_format(vizdoom.ScreenFormat.RGB24)
+    game.set_window_visible(False)
+    game.set_sound_enabled(False)
+    game.set_mode(vizdoom.Mode.PLAYER)
+    game.set_doom_skill(skill)
+    game.set_episode_timeout(0)  # the cap is ours, so that it truncates and does not terminate
+    return game

@@ -1,0 +1,45 @@
+"""The helper of doom_guard, run as a script: `doom_helper.py FOLDER`.
+
+When stdin ends, for whatever reason, it kills the games whose settings lie in FOLDER and removes their shared memory
+and FOLDER. It needs only the standard library, so it starts fast, and /proc; elsewhere it removes the folder alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def main(folder: str) -> None:
+    """Wait for the end of stdin, then clean up; twice, for a game that was just starting."""
+    sys.stdin.read()
+    for pause in (0.2, 0.0):
+        for process_id, instance in games(folder):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process_id, signal.SIGKILL)
+            for path in SHARED_MEMORY.glob(f"ViZDoom*{instance}"):
+                path.unlink(missing_ok=True)
+        time.sleep(pause)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def games(folder: str) -> list[tuple[int, str]]:
+    """(process id, ViZDoom's instance id) of every running game whose settings lie in `folder`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().decode(errors="replace").split("\0")
+            if "+viz_instance_id" in words and any(word.startswith(folder + os.sep) for word in words):
+                found.append((int(path.parent.name), words[words.index("+viz_instance_id") + 1]))
+    return found
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

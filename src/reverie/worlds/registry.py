@@ -1,0 +1,133 @@
+"""The one door to every world: `world_spec` tells what it is, `make` opens it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
+
+from reverie.errors import ReverieError
+
+if TYPE_CHECKING:
+    from reverie.worlds.serial import SingleWorld
+    from reverie.worlds.spec import WorldSpec
+    from reverie.worlds.vector import Backend, WorldVectorEnv
+
+Engine = Literal["auto", "gymnasium", "envpool"]
+
+DESCRIPTIONS = {
+    "doom": "ViZDoom Take Cover: step left and right to survive fireballs (pip install 'reverie[doom]')",
+    "carracing": "Gymnasium's CarRacing-v3: drive around a track (pip install 'reverie[carracing,fast]')",
+    "tiny": "searchlight: stay in the wandering light; learned in under a minute",
+}
+
+
+def world_names() -> list[str]:
+    """The worlds with a name of their own; every Gymnasium id is a world too."""
+    return list(DESCRIPTIONS)
+
+
+def describe() -> dict[str, str]:
+    """One line for each named world."""
+    return dict(DESCRIPTIONS)
+
+
+def world_spec(name: str) -> WorldSpec:
+    """A world's actions, kind of reward and cap; a Gymnasium id is opened briefly to ask."""
+    if name == "doom":
+        from reverie.worlds.doom import DOOM
+
+        return DOOM
+    if name == "carracing":
+        from reverie.worlds.carracing import CARRACING
+
+        return CARRACING
+    if name == "tiny":
+        from reverie.worlds.tiny import TINY
+
+        return TINY
+    from reverie.worlds.generic import generic_spec
+
+    _check_known(name)
+    return generic_spec(name)
+
+
+def make(
+    name: str, num_envs: int = 1, seed: int | None = None, *, engine: Engine = "auto", skill: int | None = None
+) -> WorldVectorEnv:
+    """Open `num_envs` sub-environments of a world.
+
+    seed: where `reset` without seeds draws them from.
+    engine: for carracing, "envpool" (training), "gymnasium" (published scores) or "auto": EnvPool where installed.
+    skill: for doom, 1 to 5; 4 is the scenario's own.
+    """
+    from reverie.worlds.vector import WorldVectorEnv
+
+    if num_envs < 1:
+        raise ReverieError(f"num_envs is {num_envs}, expected at least 1")
+    if engine not in ("auto", "gymnasium", "envpool"):
+        raise ReverieError(f"unknown engine {engine!r}; expected auto, gymnasium or envpool")
+    if engine == "envpool" and name != "carracing":
+        raise ReverieError(f"engine 'envpool' was asked for world {name!r}, but it runs only 'carracing'")
+    if skill is not None and name != "doom":
+        raise ReverieError(f"skill={skill} was given for world {name!r}, but only 'doom' has skills")
+    return WorldVectorEnv(world_spec(name), _backend(name, num_envs, engine, skill), seed)
+
+
+def _backend(name: str, num_envs: int, engine: Engine, skill: int | None) -> Backend:
+    from reverie.worlds.serial import SerialBackend
+
+    if name == "doom":
+        return SerialBackend(_doom_maker(4 if skill is None else skill), num_envs)
+    if name == "carracing":
+        return _car_backend(num_envs, engine)
+    if name == "tiny":
+        from reverie.worlds.tiny import Searchlights
+
+        return Searchlights(num_envs)
+    from reverie.worlds.generic import GenericWorld
+
+    return SerialBackend(lambda: GenericWorld(name), num_envs)
+
+
+def _doom_maker(skill: int) -> Callable[[], SingleWorld]:
+    _require("doom", "vizdoom", "ViZDoom", "doom")
+    if not 1 <= skill <= 5:
+        raise ReverieError(f"skill is {skill}, expected 1 to 5")
+    from reverie.worlds.doom import DoomWorld
+
+    return lambda: DoomWorld(skill)
+
+
+def _car_backend(num_envs: int, engine: Engine) -> Backend:
+    from reverie.worlds.carracing import CarWorld, PooledCars
+    from reverie.worlds.serial import SerialBackend
+
+    if engine == "auto":
+        engine = "gymnasium" if find_spec("envpool") is None else "envpool"
+    if engine == "envpool":
+        _require("carracing", "envpool", "EnvPool", "fast")
+        return PooledCars(num_envs)
+    _require("carracing", "Box2D", "Box2D", "carracing")
+    return SerialBackend(CarWorld, num_envs)
+
+
+def _require(world: str, module: str, product: str, extra: str) -> None:
+    if find_spec(module) is None:
+        raise ReverieError(f"world {world!r} needs {product}, which is not installed: pip install 'reverie[{extra}]'")
+
+
+def _check_known(name: str) -> None:
+    """Refuse a name that is neither ours nor registered with Gymnasium ("module:EnvId" imports the module first)."""
+    import gymnasium as gym
+
+    try:
+        gym.spec(name)
+    except gym.error.Error:
+        known = [*DESCRIPTIONS, *gym.registry]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ReverieError(f"unknown world {name!r}; {hint}'reverie worlds' lists them") from None
+    except ModuleNotFoundError as error:
+        raise ReverieError(f"world {name!r} names module {error.name!r}, which is not installed") from None
