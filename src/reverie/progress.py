@@ -8,8 +8,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 LINE_SECONDS = 10.0
+DRAW_SECONDS = 0.25
+_open_screens: list[RichProgress] = []
+_FORMS = ("{task.description}", "{task.fields[text]}")
 RATE_SECONDS = 30.0  # the rate is the mean over this long a past
 
 
@@ -79,40 +86,74 @@ def progress(total: int, title: str, unit: str, done: int = 0) -> Iterator[Bar]:
 
 @contextmanager
 def _printed(total: int, title: str, unit: str, done: int) -> Iterator[Bar]:
-    last = time.monotonic()
-
     def show(bar: Bar) -> None:
-        nonlocal last
-        if time.monotonic() - last >= LINE_SECONDS:
-            last = time.monotonic()
-            _print(f"{bar.title}: {bar.counts()}", bar.pace(), bar.values())
+        _print(f"{title}: {bar.counts()}", bar.pace(), bar.values())
 
-    bar = Bar(total, title, unit, done, show)
+    bar = Bar(total, title, unit, done, _at_most_every(LINE_SECONDS, show))
     try:
         yield bar
     finally:
         verb = "done" if bar.done >= total else "stopped"
-        _print(f"{bar.title}: {verb}, {bar.counts()} in {_clock(bar.elapsed)}", bar.values())
+        _print(f"{title}: {verb}, {bar.counts()} in {_clock(bar.elapsed)}", bar.values())
 
 
 @contextmanager
 def _drawn(total: int, title: str, unit: str, done: int) -> Iterator[Bar]:
+    with _screen() as screen:
+        task = screen.add_task(title, total=total, completed=done, text=f"{done:,}/{total:,} {unit}")
+
+        def draw(bar: Bar) -> None:
+            screen.update(task, completed=bar.done, text=_joined(bar.counts(), bar.pace(), bar.values()))
+
+        bar = Bar(total, title, unit, done, _at_most_every(DRAW_SECONDS, draw))
+        try:
+            yield bar
+        finally:
+            draw(bar)
+            if len(screen.task_ids) > 1:  # a bar within a bar goes when it is done
+                screen.remove_task(task)
+
+
+@contextmanager
+def _screen() -> Iterator[RichProgress]:
+    """What bars are drawn on: a new one for the first, the same for those opened while it is there."""
+    if _open_screens:
+        yield _open_screens[-1]
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")]
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4, redirect_stdout=False) as drawing:
-        task = drawing.add_task(title, total=total, completed=done, text="")
+    title, text = (TextColumn(form, markup=False, table_column=Column(no_wrap=True)) for form in _FORMS)
+    console = Console(stderr=True)
+    columns = (title, BarColumn(bar_width=20), text)
+    # What is printed to stdout is a result, not part of the drawing.
+    with Progress(*columns, console=console, refresh_per_second=1 / DRAW_SECONDS, redirect_stdout=False) as screen:
+        _open_screens.append(screen)
+        try:
+            yield screen
+        finally:
+            _open_screens.pop()
 
-        def show(bar: Bar) -> None:
-            text = " | ".join(filter(None, [bar.counts(), bar.pace(), bar.values()]))
-            drawing.update(task, completed=bar.done, text=text)
 
-        yield Bar(total, title, unit, done, show)
+def _at_most_every(seconds: float, show: Callable[[Bar], None]) -> Callable[[Bar], None]:
+    last = time.monotonic()
+
+    def throttled(bar: Bar) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            show(bar)
+
+    return throttled
+
+
+def _joined(*parts: str) -> str:
+    return " | ".join(filter(None, parts))
 
 
 def _print(*parts: str) -> None:
-    print(" | ".join(filter(None, parts)), file=sys.stderr, flush=True)
+    print(_joined(*parts), file=sys.stderr, flush=True)
 
 
 def _number(value: float) -> str:

@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.atomic import read_bytes, write_bytes
+from reverie.files.atomic import RESTORE, read_bytes, write_bytes
 
-DIGEST = "digest"
+_DIGEST = "digest"
 
 
 def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
@@ -33,30 +33,30 @@ def load_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 def encode_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None, path: Path) -> bytes:
     """The bytes of a file; `path` is for the message only."""
     notes = dict(metadata or {})
-    contiguous = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in arrays.items()}
-    broken = _not_finite(contiguous)
+    assert _DIGEST not in notes, notes
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    broken = _not_finite(ordered)
     if broken:
-        raise ReverieError(f"{broken} holds NaN or infinity and was not saved to {path}; lower the learning rate")
-    return save(contiguous, metadata={**notes, DIGEST: _digest(contiguous, notes)})
+        raise ReverieError(f"{broken} became NaN or infinite and was not written to {path}; lower the learning rate")
+    return save(ordered, metadata={**notes, _DIGEST: _digest(ordered, notes)})
 
 
-def decode_arrays(data: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def decode_arrays(data: bytes, path: Path, remedy: str = RESTORE) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays and metadata from a file's bytes; raises `DamagedFileError` naming `path`."""
     try:
-        arrays = {name: array.copy() for name, array in load(data).items()}
+        arrays = {name: array.copy() for name, array in load(data).items()}  # copies are writable and aligned
         notes = _metadata(data)
-        expected = notes.pop(DIGEST)
+        expected = notes.pop(_DIGEST)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise DamagedFileError(f"{path} is not a whole array file ({_reason(error)}); {REMEDY}") from None
+        raise DamagedFileError(
+            f"{path} is not a whole array file ({type(error).__name__}: {error}); {remedy}"
+        ) from None
     if _digest(arrays, notes) != expected:
-        raise DamagedFileError(f"{path} was altered: its content does not match its digest; {REMEDY}")
+        raise DamagedFileError(f"{path} was altered: its content does not match its digest; {remedy}")
     broken = _not_finite(arrays)
     if broken:
-        raise DamagedFileError(f"{path} holds NaN or infinity in {broken}; {REMEDY}")
+        raise DamagedFileError(f"{path} holds NaN or infinity in {broken}; {remedy}")
     return arrays, notes
-
-
-REMEDY = "restore it from a copy, or remove it to have it made again"
 
 
 def _metadata(data: bytes) -> dict[str, str]:
@@ -77,7 +77,3 @@ def _not_finite(arrays: Mapping[str, np.ndarray]) -> str | None:
         if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
             return name
     return None
-
-
-def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

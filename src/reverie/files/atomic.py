@@ -14,11 +14,13 @@ import os
 import re
 import secrets
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from reverie.errors import DamagedFileError, ReverieError
 
+RESTORE = "restore it from a copy, or remove it to have it made again"
 _TOKEN = secrets.token_hex(4)  # tells this process's temporary files from those of a dead one with the same id
 _COUNTER = itertools.count()
 _TEMPORARY = re.compile(r".+\.(\d+)-([0-9a-f]{8})-\d+\.tmp")
@@ -34,10 +36,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         _make_folder(path.parent)
         _replace(path, data)
     except OSError as error:
-        raise ReverieError(
-            f"cannot write {path.name} in {path.parent}: {error.strerror or error}; "
-            "make room there or allow writing, then give the same command again"
-        ) from error
+        raise cannot_write(path, error) from error
 
 
 def write_json(path: str | Path, obj: Any) -> None:
@@ -45,48 +44,41 @@ def write_json(path: str | Path, obj: Any) -> None:
     write_bytes(path, (json.dumps(obj, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """The content of a regular file; a missing one, a link or anything else raises `DamagedFileError`."""
-    path = Path(path)
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO would otherwise wait for a writer
-    try:
-        with open(os.open(path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise DamagedFileError(f"{path} is not a regular file; expected a file that Reverie wrote")
-            return file.read()
-    except FileNotFoundError:
-        raise DamagedFileError(f"{path} is missing; expected a file that Reverie wrote") from None
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise DamagedFileError(
-                f"{path} is a link; expected a file that Reverie wrote: put the file there"
-            ) from None
-        raise ReverieError(f"cannot read {path}: {error.strerror or error}; allow reading it") from error
+def cannot_write(path: Path, error: OSError) -> ReverieError:
+    """What the user reads where the disk is full or the folder is read-only."""
+    return ReverieError(
+        f"cannot write {path.name} in {path.parent}: {error.strerror or error}; "
+        "make room there or allow writing, then give the same command again"
+    )
 
 
-def read_json(path: str | Path) -> Any:
+def read_bytes(path: str | Path, remedy: str = RESTORE) -> bytes:
+    """The content of a regular file; a missing one, a link or a device raises `DamagedFileError` ending in `remedy`."""
+    with _open(Path(path), remedy) as file:
+        return file.read()
+
+
+def read_json(path: str | Path, remedy: str = RESTORE) -> Any:
     """The JSON value at `path`; raises `DamagedFileError` where there is none."""
+    data = read_bytes(path, remedy)
     try:
-        return json.loads(read_bytes(path).decode())
-    except DamagedFileError:
-        raise
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise DamagedFileError(f"{path} is not valid JSON ({_one_line(error)}); restore it or remove it") from None
+        return json.loads(data, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{path} is not valid JSON ({error}); {remedy}") from None
 
 
-def read_object(path: str | Path) -> dict[str, Any]:
+def read_object(path: str | Path, remedy: str = RESTORE) -> dict[str, Any]:
     """The JSON object at `path`; raises `DamagedFileError` for any other value."""
-    value = read_json(path)
+    value = read_json(path, remedy)
     if not isinstance(value, dict):
-        raise DamagedFileError(
-            f"{path} holds a JSON {type(value).__name__}, expected an object; restore it or remove it"
-        )
+        raise DamagedFileError(f"{path} holds a JSON {type(value).__name__}, expected an object; {remedy}")
     return value
 
 
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+    with _open(Path(path), RESTORE) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sweep_temporary(folder: str | Path) -> None:
@@ -104,6 +96,26 @@ def sync_folder(folder: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path, remedy: str) -> BufferedReader:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO would otherwise wait for a writer
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        raise DamagedFileError(f"{path} is missing; {remedy}") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DamagedFileError(f"{path} is a link, expected a regular file; {remedy}") from None
+        raise ReverieError(f"cannot read {path}: {error.strerror}; allow reading it") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DamagedFileError(f"{path} is not a regular file; {remedy}")
+    return open(descriptor, "rb")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -138,7 +150,3 @@ def _is_being_written(process: int, token: str) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _one_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

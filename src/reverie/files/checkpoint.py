@@ -17,7 +17,15 @@ import numpy as np
 
 from reverie.errors import DamagedFileError
 from reverie.files.arrays import decode_arrays, encode_arrays, load_arrays, save_arrays
-from reverie.files.atomic import read_bytes, read_object, sweep_temporary, sync_folder, write_bytes, write_json
+from reverie.files.atomic import (
+    cannot_write,
+    read_bytes,
+    read_object,
+    sweep_temporary,
+    sync_folder,
+    write_bytes,
+    write_json,
+)
 
 __all__ = ["Checkpoint", "latest_checkpoint", "load_arrays", "load_checkpoint", "save_arrays", "save_checkpoint"]
 
@@ -43,23 +51,26 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: str | Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
-    """Write a checkpoint, then remove all but the newest `keep`; returns its JSON file's path.
+    """Write a checkpoint, then remove all but the newest `keep`; returns the path of its JSON file.
 
-    At every instant the folder holds a whole checkpoint, if it ever did.
+    Interrupted anywhere it leaves the earlier checkpoints whole. Raises `ReverieError` where an array is not finite
+    or the folder cannot take it.
     """
     assert checkpoint.step >= 0, checkpoint.step
     assert keep >= 1, keep
     path = Path(folder) / f"step-{checkpoint.step:08d}.json"
     tensors = path.with_suffix(".safetensors")
     data = encode_arrays(checkpoint.arrays, {}, tensors)
-    record = {"step": checkpoint.step, "sha256": hashlib.sha256(data).hexdigest(), "state": checkpoint.state}
-    record["digest"] = _digest(record)
-    if path.exists():
-        path.unlink()  # else a crash between the two writes would pair the old record with the new arrays
-        sync_folder(path.parent)
-    write_bytes(tensors, data)
-    write_json(path, record)
-    _prune(path, keep)
+    record = _record(checkpoint, hashlib.sha256(data).hexdigest())
+    try:
+        if path.exists():
+            path.unlink()  # else a crash between the two writes would pair the old record with the new arrays
+            sync_folder(path.parent)
+        write_bytes(tensors, data)
+        write_json(path, record)
+        _prune(path, keep)
+    except OSError as error:
+        raise cannot_write(path, error) from error
     return path
 
 
@@ -73,29 +84,27 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read the checkpoint whose JSON file is `path`, every digest checked."""
     path = Path(path)
     remedy = _remedy(path)
-    try:
-        record = read_object(path)
-        _check_record(record, path)
-        tensors = path.with_suffix(".safetensors")
-        data = read_bytes(tensors)
-        if hashlib.sha256(data).hexdigest() != record["sha256"]:
-            raise DamagedFileError(f"{tensors} is truncated or altered: its SHA-256 is not the one in {path.name}")
-        arrays, _ = decode_arrays(data, tensors)
-    except DamagedFileError as error:
-        raise DamagedFileError(f"{str(error).split(';')[0]}; {remedy}") from None
+    record = read_object(path, remedy)
+    if record.pop("digest", None) != _digest(record):
+        raise DamagedFileError(f"{path} was altered: its content does not match its digest; {remedy}")
+    if path.name != f"step-{record['step']:08d}.json":
+        raise DamagedFileError(f"{path} holds step {record['step']}, not the one of its name; {remedy}")
+    tensors = path.with_suffix(".safetensors")
+    data = read_bytes(tensors, remedy)
+    if hashlib.sha256(data).hexdigest() != record["sha256"]:
+        raise DamagedFileError(f"{tensors} is truncated or altered: {path.name} gives another SHA-256; {remedy}")
+    arrays, _ = decode_arrays(data, tensors, remedy)
     return Checkpoint(record["step"], arrays, record["state"])
 
 
-def _check_record(record: dict[str, Any], path: Path) -> None:
-    expected = record.pop("digest", None)
-    if expected != _digest(record):
-        raise DamagedFileError(f"{path} was altered: its content does not match its digest")
-    if path.name != f"step-{record['step']:08d}.json":
-        raise DamagedFileError(f"{path} is the checkpoint of step {record['step']} under another name")
+def _record(checkpoint: Checkpoint, digest: str) -> dict[str, Any]:
+    state = json.loads(json.dumps(checkpoint.state, allow_nan=False))  # as it will be read: keys become strings
+    record = {"step": checkpoint.step, "sha256": digest, "state": state}
+    return record | {"digest": _digest(record)}
 
 
 def _digest(record: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _remedy(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.atomic import read_bytes, write_bytes
+from reverie.files.atomic import cannot_write, read_bytes, write_bytes
 
 
 class MetricsLog:
@@ -23,16 +24,23 @@ class MetricsLog:
     def __init__(self, path: str | Path, resume_step: int) -> None:
         self.path = Path(path)
         kept = [row for row in read_metrics(self.path) if row["step"] <= resume_step]
-        write_bytes(self.path, "".join(map(_line, kept)).encode())
+        write_bytes(self.path, b"".join(map(_line, kept)))
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def append(self, *, step: int, **values: float) -> None:
         """Add one row; a value that is NaN or infinite raises `ReverieError` naming it."""
-        row = {"step": int(step)} | {name: float(value) for name, value in values.items()}
+        row = {"step": step} | {
+            name: value if isinstance(value, int) else float(value) for name, value in values.items()
+        }
         for name, value in row.items():
             if not math.isfinite(value):
-                raise ReverieError(f"{name} is {value} at step {step} of {self.path}; lower the learning rate")
-        os.write(self._file, _line(row).encode())
+                raise ReverieError(f"{name} became {value} at step {step} in {self.path}; lower the learning rate")
+        try:
+            written = os.write(self._file, line := _line(row))
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        if written < len(line):  # the torn line goes when the log is opened again
+            raise cannot_write(self.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def close(self) -> None:
         """Release the file; closing twice is fine."""
@@ -54,7 +62,7 @@ class MetricsLog:
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     """All whole rows of a log in order, none where there is no file; a torn last line is passed over."""
     path = Path(path)
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     *lines, _torn = read_bytes(path).split(b"\n")
     return [_row(line, number, path) for number, line in enumerate(lines, start=1)]
@@ -67,8 +75,12 @@ def _row(line: bytes, number: int, path: Path) -> dict[str, Any]:
             return row
     except (ValueError, KeyError, RecursionError):
         pass
-    raise DamagedFileError(f"{path} line {number} is not a row of metrics; remove that line") from None
+    raise DamagedFileError(f"{path} line {number} is not a row of metrics; remove that line")
 
 
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row) + "\n"
+def _number(value: float) -> float:
+    return value if isinstance(value, int) else float(value)  # also from NumPy and torch scalars
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return (json.dumps(row) + "\n").encode()

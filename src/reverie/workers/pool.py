@@ -1,8 +1,8 @@
 """Spreading work over local processes: the one seam where it happens, and it knows no domain.
 
-A worker is a fresh interpreter that imports only what its tasks need, not the main program, so the pool works
-the same from a script without a `__main__` guard, a notebook, pytest or the command line. Every worker computes
-on one thread, and so does a pool of no workers: the same task gives the same bits wherever it runs.
+A worker is a fresh interpreter that imports only what its tasks need and not the main program, so the pool works
+alike from a script without a `__main__` guard, a notebook, pytest or the command line. Every worker computes on one
+thread, and so does a pool of no workers: the same task gives the same bits wherever it runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from types import TracebackType
@@ -29,33 +29,32 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 TRIES = 3
-GRACE_SECONDS = 2.0  # for an idle worker to leave by itself
-START_SECONDS = 120.0
-POLL_SECONDS = 1.0
+LEAVE_SECONDS = 2.0  # what a worker has to leave by itself
+START_SECONDS = 120.0  # what a worker has to start: a very busy machine
+POLL_SECONDS = 0.5
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLOSC_NTHREADS"), "1")
 
 
 class Workers:
     """`count` worker processes, started as tasks need them; 0 runs every task in this process.
 
-    Processes last until the pool is left, so what a task caches at module level serves the next ones.
+    Processes last until the pool is left, so what a task caches at module level serves the next ones. `map` must
+    be called from the thread that lasts as long as the pool: workers end with the thread that started them.
     """
 
     def __init__(self, count: int) -> None:
         if count < 0:
             raise ReverieError(f"found {count} workers; expected 0 (in this process) or more")
         self.count = count
-        self._idle: list[_Worker] = []
+        self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for worker in self._idle:
-            worker.pipe.close()  # at which it leaves
-        for worker in self._idle:
-            worker.finish(GRACE_SECONDS)
-        self._idle.clear()
+        for worker in self._workers:
+            worker.pipe.close()  # at which it leaves, closing what its tasks left open
+        self._stop(LEAVE_SECONDS if error is None else 0.0)
 
     def map(
         self,
@@ -67,17 +66,35 @@ class Workers:
     ) -> list[Result]:
         """`[function(task) for task in tasks]`, spread over the workers.
 
-        function: importable by name (defined at the top of a module)
+        function: a function at the top of an importable module
         on_done: called here with each (index, result) as it finishes
-        deadline_s: a task that takes longer is taken from its worker and tried again (workers only)
+        deadline_s: a task that takes longer is taken from its worker and tried again (0 workers: no limit)
 
-        A task whose worker dies or hangs is tried 3 times in all, then raises `ReverieError`; an exception of
-        a task is raised here, and the tasks still running are dropped.
+        A task whose worker dies or is late is tried 3 times in all, then raises `ReverieError`. An exception of a
+        task is raised here with the worker's traceback in its notes; the tasks still running are dropped.
         """
         report = on_done or (lambda index, result: None)
         if self.count == 0:
             return _map_here(function, tasks, report)
-        return _Run(self, function, tasks, report, deadline_s).finish()
+        if getattr(function, "__module__", None) == "__main__":
+            raise ReverieError(f"workers cannot import {function!r} from the main program; move it to a module")
+        try:
+            return _Run(self, function, tasks, report, deadline_s).finish()
+        except BaseException:
+            self._stop(0.0)  # some are at work on what nobody waits for
+            raise
+
+    def _idle(self, busy: dict[_Worker, _Job]) -> _Worker:
+        for worker in self._workers:
+            if worker not in busy:
+                return worker
+        self._workers.append(_Worker())
+        return self._workers[-1]
+
+    def _stop(self, grace: float) -> None:
+        while self._workers:
+            self._workers[-1].end(grace)
+            self._workers.pop()
 
 
 def _map_here(
@@ -100,19 +117,22 @@ class _Worker:
             self.process = _launch(theirs.fileno())
         self.ready = False
 
-    def finish(self, grace: float = 0.0) -> int:
+    def end(self, grace: float = 0.0) -> int:
         """Wait `grace` seconds for it to leave, then end it and all that it started; returns its exit code."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(grace)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.terminate()  # the keeper then ends the worker's whole group
+        try:
+            self.process.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
         self.pipe.close()
         return self.process.wait()
 
 
 def _launch(descriptor: int) -> subprocess.Popen[bytes]:
     program = (
-        f"import sys; sys.path[:] = {[str(entry) for entry in sys.path]!r}; "
+        f"import sys; sys.path[:] = {[entry for entry in sys.path if isinstance(entry, str)]!r}; "
         f"from reverie.workers.process import serve; serve({descriptor}, {os.getpid()})"
     )
     return subprocess.Popen(
@@ -121,15 +141,17 @@ def _launch(descriptor: int) -> subprocess.Popen[bytes]:
         stdout=2,  # what a task prints must not mix with the result that a command prints
         env=os.environ | ONE_THREAD,
         pass_fds=[descriptor],
-        start_new_session=True,  # Ctrl-C reaches only the parent; ending the group ends a game engine too
+        start_new_session=True,  # Ctrl-C reaches only the parent
     )
 
 
 @dataclass
 class _Job:
+    """A task on its way: how often it was handed out, and when last (monotonic seconds)."""
+
     index: int
     tries: int = 0
-    since: float = field(default=0.0)
+    since: float = 0.0
 
 
 class _Run:
@@ -149,33 +171,28 @@ class _Run:
         self.results: dict[int, Any] = {}
 
     def finish(self) -> list[Any]:
-        try:
-            while len(self.results) < len(self.tasks):
-                self._hand_out()
-                self._take_in()
-                self._drop_late()
-        finally:
-            for worker in self.busy:  # empty unless something was raised
-                worker.finish()
+        """Run to the last result; results in the order of the tasks."""
+        while len(self.results) < len(self.tasks):
+            while self.waiting and len(self.busy) < self.pool.count:
+                self._hand_out(self.waiting.popleft())
+            self._take_in()
+            self._drop_late()
         return [self.results[index] for index in range(len(self.tasks))]
 
-    def _hand_out(self) -> None:
-        while self.waiting and len(self.busy) < self.pool.count:
-            worker = self.pool._idle.pop() if self.pool._idle else _Worker()
-            job = self.waiting.popleft()
-            job.tries += 1
-            job.since = time.monotonic()
-            self.busy[worker] = job
-            if worker.ready:
-                self._send(worker)
-
-    def _send(self, worker: _Worker) -> None:
-        job = self.busy[worker]
+    def _hand_out(self, job: _Job) -> None:
+        worker = self.pool._idle(self.busy)
+        job.tries += 1
         job.since = time.monotonic()
+        self.busy[worker] = job
+        if worker.ready:
+            self._send(worker, job)
+
+    def _send(self, worker: _Worker, job: _Job) -> None:
         message = pickle.dumps((self.function, self.tasks[job.index]), protocol=pickle.HIGHEST_PROTOCOL)
+        job.since = time.monotonic()
         try:
             worker.pipe.send_bytes(message)
-        except OSError:  # it died while idle
+        except OSError:
             self._lost(worker, "died")
 
     def _take_in(self) -> None:
@@ -192,13 +209,13 @@ class _Run:
         except (EOFError, OSError):
             self._lost(worker, "died")
             return
-        if not worker.ready:
+        if worker.ready:
+            self._finished(self.busy.pop(worker), *pickle.loads(message))
+        else:
             worker.ready = True
-            self._send(worker)
-            return
-        job = self.busy.pop(worker)
-        self.pool._idle.append(worker)
-        succeeded, value = pickle.loads(message)
+            self._send(worker, self.busy[worker])
+
+    def _finished(self, job: _Job, succeeded: bool, value: Any) -> None:
         if not succeeded:
             raise value
         self.results[job.index] = value
@@ -213,11 +230,19 @@ class _Run:
 
     def _lost(self, worker: _Worker, what: str) -> None:
         job = self.busy.pop(worker)
-        code = worker.finish()
+        self.pool._workers.remove(worker)
+        code = worker.end()
         if job.tries >= TRIES:
-            how = f" ({signal.Signals(-code).name})" if code < 0 and what == "died" else ""
+            how = f" (last {_cause(code)})" if what == "died" else ""
             raise ReverieError(
-                f"the worker of task {job.index} {what}{how} {TRIES} times; "
-                "if memory is short use fewer workers, or 0 to see the error in this process"
+                f"the worker of task {job.index} {what} {TRIES} times{how}; "
+                "use fewer workers if memory is short, or 0 to run the task in this process"
             )
         self.waiting.appendleft(job)
+
+
+def _cause(code: int) -> str:
+    try:
+        return f"by {signal.Signals(code - 128).name}"
+    except ValueError:
+        return f"with exit code {code}"

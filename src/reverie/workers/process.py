@@ -1,7 +1,13 @@
-"""The other side of the pool: a process that runs one task after another until its pipe closes."""
+"""The other side of the pool: a process that runs one task after another until its pipe closes.
+
+It comes as a pair. The keeper, which the pool launched, does nothing but wait for the worker, which it forked into a
+process group of its own. Whatever ends first, the pool's process, the worker or the keeper, the rest goes too, with
+all that a task has started: a game engine outlives a killed worker otherwise (ViZDoom's waits forever).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import os
@@ -17,19 +23,26 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def serve(descriptor: int, parent: int) -> None:
-    """Answer each (function, task) on the pipe with (True, result) or (False, exception)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _die_with(parent)
+    """Start the worker on the pipe `descriptor` for the process `parent`, and keep it; never returns."""
+    keeper = os.getpid()
+    worker = os.fork()
+    if worker:
+        os.close(descriptor)
+        _keep(worker, parent)
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a task starts inherits it
+    _signal_on_death(keeper, signal.SIGKILL)
     faulthandler.enable()
     os.set_inheritable(descriptor, False)
-    with Connection(descriptor) as pipe:
-        pipe.send_bytes(b"ready")
-        while True:
-            try:
-                message = pipe.recv_bytes()
-            except EOFError:
-                return
-            pipe.send_bytes(_answer(message))
+    with Connection(descriptor) as pipe, contextlib.suppress(EOFError, OSError):  # at either the pool has left
+        _work(pipe)
+    sys.exit(0)
+
+
+def _work(pipe: Connection) -> None:
+    pipe.send_bytes(b"ready")
+    while True:
+        pipe.send_bytes(_answer(pipe.recv_bytes()))
 
 
 def _answer(message: bytes) -> bytes:
@@ -51,20 +64,33 @@ def _failure(error: Exception) -> bytes:
     return data
 
 
-def _die_with(parent: int) -> None:
+def _keep(worker: int, parent: int) -> None:
+    with contextlib.suppress(OSError):  # the worker does the same; whichever comes first counts
+        os.setpgid(worker, worker)
+    signal.signal(signal.SIGTERM, lambda *_: _end_group(worker))
+    _signal_on_death(parent, signal.SIGTERM)
+    _, status = os.waitpid(worker, 0)
+    _end_group(worker)
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(code if code >= 0 else 128 - code)  # 128 + the signal, as a shell says it
+
+
+def _end_group(worker: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker, signal.SIGKILL)
+
+
+def _signal_on_death(parent: int, number: signal.Signals) -> None:
+    """Have `number` sent to this process as soon as its `parent` is gone."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        _check_parent(parent)  # it may have died before the call above
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if os.getppid() != parent:  # it died before the call above
+            os.kill(os.getpid(), number)
     else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+        threading.Thread(target=_watch, args=(parent, number), daemon=True).start()
 
 
-def _watch(parent: int) -> None:
-    while True:
-        _check_parent(parent)
+def _watch(parent: int, number: signal.Signals) -> None:
+    while os.getppid() == parent:
         time.sleep(1.0)
-
-
-def _check_parent(parent: int) -> None:
-    if os.getppid() != parent:
-        os._exit(1)
+    os.kill(os.getpid(), number)
