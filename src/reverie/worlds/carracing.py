@@ -23,7 +23,9 @@ class CarWorld:
     """Gymnasium's CarRacing-v3: the engine of every published score."""
 
     def __init__(self) -> None:
-        from gymnasium.envs.box2d import CarRacing
+        with warnings.catch_warnings():  # where warnings are errors, Box2D's own deprecations crash the interpreter
+            warnings.simplefilter("ignore")
+            from gymnasium.envs.box2d import CarRacing
 
         self._env: gym.Env = CarRacing()
         self._resize = AreaResize(VISIBLE_ROWS, SCREEN)
