@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass
 
 from reverie.errors import ReverieError
 
@@ -42,7 +43,7 @@ class MemoryConfig:
     window: int = 500
     """Steps of each stream in a batch: the length that gradients flow back through."""
     updates: int = 4000
-    """Updates to train for (paper: 4,000 for CarRacing, 24,400 for Doom)."""
+    """Updates to train for (paper: 4,000 for CarRacing, 24,400 for Doom). 0 leaves M untrained, as a control."""
     log_every: int = 20
     """Updates between two rows of metrics."""
     held_out_every: int = 20
@@ -51,16 +52,22 @@ class MemoryConfig:
     """Updates between two checkpoints; the held-out loss is measured as often."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            lowest = LOWEST.get(field.name)
-            if lowest is not None and not value >= lowest:
-                raise ReverieError(f"memory.{field.name} is {value}, expected at least {lowest}")
-        for name in ("learning_rate", "final_learning_rate", "clip", "done_weight"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ReverieError(f"memory.{name} is {getattr(self, name)}, expected a positive number")
-        if not 0 < self.decay <= 1:
-            raise ReverieError(f"memory.decay is {self.decay}, expected a number in (0, 1]")
+        for name, lowest in LOWEST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < lowest:
+                raise ReverieError(
+                    f"memory.{name} is {value!r}, expected a whole number of at least {lowest}; {REMEDY}"
+                )
+        for name in ("learning_rate", "final_learning_rate", "clip", "done_weight", "decay"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ReverieError(f"memory.{name} is {value!r}, expected a number over 0; {REMEDY}")
+        if self.decay > 1:
+            raise ReverieError(f"memory.decay is {self.decay!r}, expected a number of at most 1; {REMEDY}")
+
+    def learning_rate_at(self, update: int) -> float:
+        """Adam's learning rate at `update` (0 is the first)."""
+        return self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * self.decay**update
 
     @property
     def input_size(self) -> int:
@@ -90,3 +97,4 @@ LOWEST = {
     "held_out_every": 0,
     "checkpoint_every": 1,
 }
+REMEDY = "change it in the configuration"

@@ -1,16 +1,16 @@
 """One LSTM layer over a window of steps, with its backward pass written by hand.
 
 Against torch.nn.LSTM: one bias vector for each gate, a constant +1 on the forget gate, and a state that is zeroed
-inside a window where an episode starts. Gates lie in the order i, f, g, o. Matrices are multiplied in the dtype of
-the weights (bfloat16 where it is fast); the cell state and the nonlinearities stay in the state's dtype.
+inside a window where an episode starts. Gates lie in the order i, f, g, o.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 FORGET_BIAS = 1.0
 
@@ -23,8 +23,8 @@ class LSTMState(NamedTuple):
 
     def kept(self, keep: Tensor) -> LSTMState:
         """The state where keep [B] is 1, zeros where it is 0."""
-        keep = keep.unsqueeze(-1).to(self.c.dtype)
-        return LSTMState(self.h * keep, self.c * keep)
+        keep = keep.unsqueeze(-1)
+        return LSTMState(self.h * keep.to(self.h.dtype), self.c * keep.to(self.c.dtype))
 
 
 def cell(gates: Tensor, c: Tensor) -> LSTMState:
@@ -32,3 +32,116 @@ def cell(gates: Tensor, c: Tensor) -> LSTMState:
     i, f, g, o = gates.chunk(4, -1)
     c = torch.sigmoid(f + FORGET_BIAS) * c + torch.sigmoid(i) * torch.tanh(g)
     return LSTMState(torch.sigmoid(o) * torch.tanh(c), c)
+
+
+def lstm_window(
+    x: Tensor,
+    keep: Tensor,
+    state: LSTMState,
+    input_weight: Tensor,
+    hidden_weight: Tensor,
+    bias: Tensor,
+    dtype: torch.dtype | None = None,
+) -> tuple[LSTMState, Tensor]:
+    """Run over x [L, B, I]; the state is multiplied by keep [L, B] (0 or 1) before each step.
+
+    Matrices are multiplied in `dtype` (default: the weights'); the cell state and the nonlinearities keep the state's.
+    Returns the last state and every h [L, B, H] in `dtype`.
+    """
+    dtype = dtype or input_weight.dtype
+    constant = torch.zeros_like(bias)
+    constant.chunk(4)[1].fill_(FORGET_BIAS)
+    weights = (input_weight.to(dtype), hidden_weight.to(dtype), (bias + constant).to(dtype))
+    hidden, c = _Window.apply(x.to(dtype), keep.to(state.c.dtype), *state, *weights)
+    return LSTMState(hidden[-1].to(state.h.dtype), c), hidden
+
+
+class _Window(torch.autograd.Function):
+    """The window as one node of the graph: it keeps each step's gates, h and c, and nothing else.
+
+    tanh(x) is computed as 2 sigmoid(2x) - 1, ten times faster than torch's: the rows of g enter doubled, one sigmoid
+    serves all four gates, and what is kept of g is s = (g + 1) / 2, whose slope by x is 4 s (1 - s) / 2.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        keep: Tensor,
+        h: Tensor,
+        c: Tensor,
+        input_weight: Tensor,
+        hidden_weight: Tensor,
+        bias: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        steps = len(x)
+        scale = _gate_scale(bias, 2)
+        gates = F.linear(x, input_weight * scale[:, None], bias * scale)  # one matmul for the whole window
+        weight = (hidden_weight * scale[:, None]).t()
+        hidden = gates.new_empty(steps + 1, *h.shape)
+        cells = c.new_empty(steps + 1, *c.shape)
+        hidden[0], cells[0] = h, c
+        cuts = (keep == 0).any(1).tolist()
+        for t in range(steps):
+            h, c = hidden[t], cells[t]
+            if cuts[t]:
+                h, c = LSTMState(h, c).kept(keep[t])
+            active = gates[t].addmm_(h, weight).to(c.dtype).sigmoid_()
+            gates[t] = active
+            i, f, s, o = active.chunk(4, -1)
+            torch.mul(f, c, out=cells[t + 1]).addcmul_(i, s, value=2).sub_(i)
+            hidden[t + 1] = _tanh(cells[t + 1]).mul_(o)
+        ctx.save_for_backward(x, keep, hidden, gates, cells, input_weight, hidden_weight)
+        ctx.cuts = cuts
+        return hidden[1:], cells[-1].clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        d_hidden, d_c = grads
+        x, keep, hidden, gates, cells, input_weight, hidden_weight = ctx.saved_tensors
+        d_gates = torch.empty_like(gates)
+        scale = _gate_scale(gates[0, 0], 4)
+        weight = hidden_weight * scale[:, None]
+        d_h, d_c = torch.zeros_like(d_c), d_c.clone()
+        for t in reversed(range(len(x))):
+            d_h += d_hidden[t]
+            before = cells[t] * keep[t, :, None] if ctx.cuts[t] else cells[t]
+            d_gates[t], d_c = _cell_backward(gates[t].to(d_c.dtype), before, cells[t + 1], d_h, d_c)
+            d_h = (d_gates[t] @ weight).to(d_c.dtype)
+            if ctx.cuts[t]:
+                d_h, d_c = LSTMState(d_h, d_c).kept(keep[t])
+        d_x = d_gates @ (input_weight * scale[:, None]) if ctx.needs_input_grad[0] else None
+        entered = torch.cat([x, hidden[:-1] * keep[..., None].to(x.dtype), torch.ones_like(x[..., :1])], -1)
+        d_weights = (d_gates.flatten(0, 1).t() @ entered.flatten(0, 1)) * scale[:, None]  # one matmul for all three
+        d_input_weight, d_hidden_weight, d_bias = d_weights.split((x.shape[-1], hidden.shape[-1], 1), -1)
+        return d_x, None, d_h, d_c, d_input_weight, d_hidden_weight, d_bias.squeeze(-1)
+
+
+def _gate_scale(like: Tensor, factor: float) -> Tensor:
+    """[4H]: `factor` on the rows of g, 1 elsewhere; powers of two, so exact in every dtype."""
+    scale = torch.ones_like(like)
+    scale.chunk(4)[2].fill_(factor)
+    return scale
+
+
+def _tanh(x: Tensor) -> Tensor:
+    return torch.mul(x, 2).sigmoid_().mul_(2).sub_(1)
+
+
+def _cell_backward(active: Tensor, before: Tensor, after: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Tensor, Tensor]:
+    """Pass the gradients of h and c back through one step with gates `active` [B, 4H], from c `before` to `after`.
+
+    Returns those of the gates before their nonlinearities (g's divided by 4) and of `before`.
+    """
+    i, f, s, o = active.chunk(4, -1)
+    tanh_c = _tanh(after)
+    d_out = d_h * o
+    d_c = (d_c + d_out).addcmul_(d_out.mul_(tanh_c), tanh_c, value=-1)
+    d_gates = torch.addcmul(active, active, active, value=-1)
+    d_gates.unflatten(-1, (4, -1))[:, :3].mul_(d_c.unsqueeze(1))
+    d_i, d_f, d_g, d_o = d_gates.chunk(4, -1)
+    d_i.mul_(torch.mul(s, 2).sub_(1))
+    d_f.mul_(before)
+    d_g.mul_(i)
+    d_o.mul_(tanh_c.mul_(d_h))
+    return d_gates, d_c.mul_(f)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reverie.memory.config import MemoryConfig
-from reverie.memory.lstm import LSTMState, cell
+from reverie.memory.lstm import LSTMState, cell, lstm_window
 
 
 class Prediction(NamedTuple):
@@ -63,13 +63,18 @@ class MDNRNN(nn.Module):
 
     def forward(self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor) -> tuple[LSTMState, Prediction]:
         """`step` over a window: z [B, L, Nz], a [B, L, A], restart [B, L]; the Prediction is over [B, L]."""
-        hidden = []
-        gates = F.linear(self.inputs(z, a, restart), self.input_weight, self.bias)
-        for t in range(z.shape[1]):
-            state = state.kept(1 - restart[:, t].to(z.dtype))
-            state = cell(gates[:, t] + F.linear(state.h, self.hidden_weight), state.c)
-            hidden.append(state.h)
-        return state, self.predict(torch.stack(hidden, 1))
+        state, hidden = self.unroll(state, z.transpose(0, 1), a.transpose(0, 1), restart.transpose(0, 1))
+        return state, self.predict(hidden.transpose(0, 1))
+
+    def unroll(
+        self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor, dtype: torch.dtype | None = None
+    ) -> tuple[LSTMState, Tensor]:
+        """The LSTM alone over a window, time first: z [L, B, Nz], a [L, B, A], restart [L, B] to h [L, B, H].
+
+        Matrices are multiplied, and h is returned, in `dtype` (default: the weights').
+        """
+        weights = self.input_weight, self.hidden_weight, self.bias
+        return lstm_window(self.inputs(z, a, restart), 1 - restart.to(z.dtype), state, *weights, dtype)
 
     def inputs(self, z: Tensor, a: Tensor, restart: Tensor) -> Tensor:
         """What enters the LSTM: [z, a] or [z, a, restart], [..., input_size]."""

@@ -1,0 +1,110 @@
+"""What M is trained to make small: the mixtures' negative log-likelihood and the losses of the heads it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reverie.memory.batch import Batch
+from reverie.memory.lstm import LSTMState
+from reverie.memory.mixture import HALF_LOG_TAU
+from reverie.memory.model import MDNRNN
+
+CHUNK_ROWS = 256  # of outputs at once: what a step of the mixture's arithmetic touches stays in the cache
+
+
+def memory_loss(
+    model: MDNRNN, state: LSTMState, batch: Batch, one_hot: bool = False, dtype: torch.dtype = torch.float32
+) -> tuple[LSTMState, Tensor, dict[str, Tensor]]:
+    """Run M over a batch from `state`; returns the state behind it, the loss and its terms, all means over steps.
+
+    z_nll: nats for each latent dimension; done: sigmoid cross entropy, ends weighted by `done_weight`;
+    reward: squared error in units of `reward_scale`; action: squared error of the next action, cross entropy where
+    actions are `one_hot`. The loss is their sum. Matrices are multiplied in `dtype`, the rest is in float32.
+    """
+    config = model.config
+    state, hidden = model.unroll(state, batch.z, batch.action, batch.restart, dtype)
+    outputs = F.linear(hidden.flatten(0, 1), model.head_weight.to(dtype), model.head_bias.to(dtype))
+    mixtures, extra = outputs.split((config.mixture_size, config.output_size - config.mixture_size), -1)
+    metrics = {"z_nll": mixture_nll(mixtures, batch.next_z.flatten(0, 1), config.mixtures)}
+    extra = extra.float()
+    if config.done_head:
+        weight = torch.tensor(config.done_weight, device=extra.device)
+        done, extra = extra[:, 0], extra[:, 1:]
+        metrics["done"] = F.binary_cross_entropy_with_logits(done, batch.done.flatten(), pos_weight=weight)
+    if config.reward_head:
+        reward, extra = extra[:, 0], extra[:, 1:]
+        metrics["reward"] = F.mse_loss(reward, batch.reward.flatten() / model.reward_scale)
+    if config.action_head:
+        metrics["action"] = _action_loss(extra, batch, one_hot)
+    return state, torch.stack(list(metrics.values())).sum(), metrics
+
+
+def _action_loss(outputs: Tensor, batch: Batch, one_hot: bool) -> Tensor:
+    """The mean over the steps that have a next action in their episode."""
+    target, has_next = batch.next_action.flatten(0, 1), batch.has_next.flatten()
+    if one_hot:
+        losses = F.cross_entropy(outputs, target, reduction="none")
+    else:
+        losses = (torch.tanh(outputs) - target).square().mean(-1)
+    return (losses * has_next).sum() / has_next.sum().clamp(min=1)
+
+
+def mixture_nll(outputs: Tensor, z: Tensor, mixtures: int) -> Tensor:
+    """The mean negative log density of z [N, Nz] in nats, over dimensions and rows; outputs [N, 3 K Nz] as M lays them.
+
+    The same as `-log_prob(...).mean()`, with both passes a cache-sized chunk of rows at a time.
+    """
+    nll: Tensor = _MixtureNLL.apply(outputs, z, mixtures)
+    return nll
+
+
+class _MixtureNLL(torch.autograd.Function):
+    """The gradient is made beside the value, from the same exponentials."""
+
+    @staticmethod
+    def forward(ctx: Any, outputs: Tensor, z: Tensor, mixtures: int) -> Tensor:
+        gradient = torch.empty(outputs.shape, dtype=outputs.dtype, device=outputs.device)
+        total = z.new_zeros(())
+        for some, target, slope in zip(*(part.split(CHUNK_ROWS) for part in (outputs, z, gradient)), strict=True):
+            value, derivative = _chunk(some.to(z.dtype).unflatten(-1, (3, mixtures, -1)), target)
+            total += value
+            slope.copy_(derivative.div_(z.numel()).flatten(1))
+        ctx.save_for_backward(gradient)
+        return total / z.numel()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grads[0].to(gradient.dtype), None, None
+
+
+def _chunk(parts: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of -log p(z) and its gradient by the logits, means and log stds in parts [n, 3, K, Nz].
+
+    With pi the mixture weights, r the responsibilities of the components for z and u = (z - mean) / std, the
+    gradients are pi - r, -r u / std and r (1 - u^2).
+    """
+    logits, mean, log_std = parts.unbind(1)
+    precision = torch.exp(-log_std)
+    u = (z.unsqueeze(1) - mean).mul_(precision)
+    joint = torch.addcmul(logits - log_std, u, u, value=-0.5)
+    weights, log_weights = _softmax(logits)
+    shares, log_joint = _softmax(joint)
+    gradient = torch.empty_like(parts)
+    torch.sub(weights, shares, out=gradient[:, 0])
+    share_u = shares * u
+    torch.mul(share_u, precision, out=gradient[:, 1]).neg_()
+    torch.addcmul(shares, share_u, u, value=-1, out=gradient[:, 2])
+    return (log_weights - log_joint + HALF_LOG_TAU).sum(), gradient
+
+
+def _softmax(x: Tensor) -> tuple[Tensor, Tensor]:
+    """softmax over K, [n, K, Nz], and logsumexp, [n, 1, Nz]."""
+    highest = x.amax(1, keepdim=True)
+    weights = (x - highest).exp_()
+    total = weights.sum(1, keepdim=True)
+    return weights.div_(total), total.log().add_(highest)

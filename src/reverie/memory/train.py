@@ -1,0 +1,160 @@
+"""Training M: the loop is `train_memory`, read top to bottom; what it calls stands below it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from reverie.errors import ReverieError
+from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from reverie.files.metrics import MetricsLog
+from reverie.files.training import pack, unpack
+from reverie.hardware import compute_dtype, keep_freed_memory
+from reverie.memory.batch import Batch, draw_batch
+from reverie.memory.config import MemoryConfig
+from reverie.memory.loss import memory_loss
+from reverie.memory.lstm import LSTMState
+from reverie.memory.model import MDNRNN
+from reverie.memory.sequences import Streams, reward_scale, split_episodes
+from reverie.progress import progress
+from reverie.workers.seeds import torch_seed
+
+if TYPE_CHECKING:
+    from reverie.vision.latents import Latents
+    from reverie.worlds.spec import ActionSpec
+
+
+def train_memory(
+    config: MemoryConfig,
+    latents: Latents,
+    actions: ActionSpec,
+    folder: str | Path,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> MDNRNN:
+    """Train M, with checkpoints and metrics.jsonl in `folder`; goes on from the last checkpoint there.
+
+    An update is a pure function of the weights, Adam's moments, the LSTM's state, `seed` and its number, so a run that
+    was killed ends with the same bits as one that was not (on the same kind of processor, with as many threads).
+    Raises ReverieError where the loss is not finite or `folder` holds a training with other settings.
+    """
+    keep_freed_memory()
+    training, held_out = split_episodes(latents, config.held_out_every)
+    streams = Streams(latents, actions, config.batch_size, config.window, seed, training)
+    model = MDNRNN(config, torch_seed(seed, "memory", "weights")).to(device)
+    model.reward_scale.fill_(reward_scale(latents, training) if config.reward_head else 1.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+    state = model.initial_state(config.batch_size)
+    done, state = _resume(Path(folder), model, optimizer, state, _settings(config, seed))
+    unseen = _unseen_batch(latents, actions, config, seed, held_out, device)
+    one_hot, dtype = actions.kind == "discrete", compute_dtype(torch.device(device).type)
+    log = MetricsLog(Path(folder) / "metrics.jsonl", resume_step=done)
+    with log, progress(config.updates, "M: training", "updates", done) as bar:
+        for update in range(done, config.updates):
+            window = streams.window(update)
+            batch = draw_batch(window, torch_seed(seed, "memory", "noise", update), device)
+            if window.begins:
+                state = model.initial_state(config.batch_size)
+            state, loss, metrics = memory_loss(model, state, batch, one_hot, dtype)
+            if not math.isfinite(loss.item()):
+                raise ReverieError(_not_finite(loss.item(), update, config))
+
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_value_(model.parameters(), config.clip)
+            rate = optimizer.param_groups[0]["lr"] = config.learning_rate_at(update)
+            optimizer.step()
+            state = LSTMState(state.h.detach(), state.c.detach())
+
+            step = update + 1
+            measured = step % config.checkpoint_every == 0 or step == config.updates
+            values = {name: value.item() for name, value in metrics.items()}
+            bar.advance(1, **values)
+            if measured:
+                values |= _held_out_losses(model, unseen, one_hot, dtype)
+            if measured or step % config.log_every == 0:
+                log.append(step=step, **values, learning_rate=rate, updates_per_second=bar.rate)
+            if measured:
+                _save(folder, step, model, optimizer, state, _settings(config, seed))
+    if config.updates == 0:
+        _save(folder, 0, model, optimizer, state, _settings(config, seed))
+    return model
+
+
+def load_memory(folder: str | Path) -> MDNRNN:
+    """M as the last checkpoint in `folder` has it, float32, on the CPU."""
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        raise ReverieError(f"{folder} holds no checkpoint of M; run `reverie memory` first")
+    names = {field.name for field in fields(MemoryConfig)}
+    model = MDNRNN(MemoryConfig(**{name: value for name, value in checkpoint.state.items() if name in names}))
+    unpack(checkpoint.arrays, model, source=folder)
+    return model
+
+
+def _unseen_batch(
+    latents: Latents, actions: ActionSpec, config: MemoryConfig, seed: int, held_out: list[int], device: Any
+) -> Batch | None:
+    """One batch of held-out episodes with fixed noise, the same for a whole training; None where none is held out."""
+    if not held_out:
+        return None
+    window = Streams(latents, actions, config.batch_size, config.window, seed, held_out).window(0)
+    return draw_batch(window, torch_seed(seed, "memory", "held out"), device)
+
+
+@torch.no_grad()
+def _held_out_losses(model: MDNRNN, batch: Batch | None, one_hot: bool, dtype: torch.dtype) -> dict[str, float]:
+    """The terms of the loss on the held-out batch, M beginning it with a zero state."""
+    if batch is None:
+        return {}
+    _, _, metrics = memory_loss(model, model.initial_state(batch.z.shape[1]), batch, one_hot, dtype)
+    return {f"held_out_{name}": value.item() for name, value in metrics.items()}
+
+
+def _settings(config: MemoryConfig, seed: int) -> dict[str, Any]:
+    """What decides a training's result, as JSON."""
+    settings = asdict(config)
+    for name in ("log_every", "checkpoint_every"):
+        del settings[name]
+    return settings | {"seed": seed}
+
+
+def _save(
+    folder: str | Path,
+    step: int,
+    model: MDNRNN,
+    optimizer: torch.optim.Optimizer,
+    state: LSTMState,
+    settings: dict[str, Any],
+) -> None:
+    carried = {f"state.{name}": tensor.cpu().numpy() for name, tensor in state._asdict().items()}
+    save_checkpoint(folder, Checkpoint(step, pack(model, optimizer) | carried, settings))
+
+
+def _resume(
+    folder: Path, model: MDNRNN, optimizer: torch.optim.Optimizer, state: LSTMState, settings: dict[str, Any]
+) -> tuple[int, LSTMState]:
+    """Load the last checkpoint, where there is one; returns how many updates it has done and the LSTM's state."""
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        return 0, state
+    for name, wanted in settings.items():
+        if checkpoint.state.get(name) != wanted:
+            raise ReverieError(
+                f"{folder} holds a training of M with {name} {checkpoint.state.get(name)!r}, asked for {wanted!r}; "
+                "use the same settings or another run folder"
+            )
+    unpack(checkpoint.arrays, model, optimizer, source=folder)
+    h, c = (torch.from_numpy(checkpoint.arrays[f"state.{name}"]).to(state.c) for name in LSTMState._fields)
+    return checkpoint.step, LSTMState(h, c)
+
+
+def _not_finite(loss: float, update: int, config: MemoryConfig) -> str:
+    return (
+        f"M's loss is {loss} at update {update + 1}, expected a finite number; "
+        f"lower memory.learning_rate ({config.learning_rate}) and train M again in another run folder"
+    )
