@@ -5,7 +5,6 @@ At a step, C sees z_t and the state that M had before z_t was absorbed; then M a
 
 from __future__ import annotations
 
-import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +13,10 @@ from torch import Tensor
 
 from reverie.controller.config import ControllerConfig
 from reverie.errors import ReverieError
-from reverie.hardware import compute_dtype
 from reverie.memory.lstm import LSTMState
 from reverie.memory.model import MDNRNN
-from reverie.vision.model import ConvVAE
+from reverie.vision.encode import encode_frames
+from reverie.vision.model import ConvVAE, fast_copy
 from reverie.worlds.spec import ActionSpec
 
 
@@ -69,10 +68,7 @@ class Senses:
         if memory is None and config.features != "z":
             raise ReverieError(f"controller features are {config.features!r}, and there is no M; train M or use z")
         self.device = next(vision.parameters()).device
-        self.dtype = compute_dtype(self.device.type)
-        # cast once: autocast would cast V's weights again for every small batch
-        vision = copy.deepcopy(vision).to(self.dtype).eval()
-        self.vision = vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.vision = fast_copy(vision)
         self.memory = None if memory is None else memory.eval()
         self.config, self.actions, self.sample_z = config, actions, sample_z
         self.latent_size = vision.latent_size
@@ -91,9 +87,7 @@ class Senses:
     @torch.inference_mode()
     def see(self, frames: np.ndarray, noise: np.ndarray | None) -> Tensor:
         """z float32 [n, Nz] of uint8 frames [n, 64, 64, 3], with standard normal `noise` [n, Nz] where z is sampled."""
-        pixels = torch.from_numpy(np.require(frames, np.uint8, "W")).to(self.device)
-        x = pixels.permute(0, 3, 1, 2).to(self.dtype).div_(255)  # [n, 3, 64, 64], channels last in memory
-        mu, logvar = (out.float() for out in self.vision.encode(x))
+        mu, logvar = encode_frames(self.vision, frames)
         if not self.sample_z:
             return mu
         assert noise is not None, "sampling z needs noise"

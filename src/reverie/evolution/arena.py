@@ -1,0 +1,108 @@
+"""Where candidates are tried: M's dream or the real world, opened from files once in each process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from reverie.agent import SeenWorld
+from reverie.controller.config import ControllerConfig
+from reverie.controller.model import Controller
+from reverie.controller.senses import Senses
+from reverie.dream.config import DreamConfig
+from reverie.dream.engine import DreamEngine
+from reverie.dream.starts import first_latents
+from reverie.errors import ReverieError
+from reverie.memory.model import MDNRNN
+from reverie.memory.train import load_memory
+from reverie.vision.latents import Latents
+from reverie.vision.train import load_vision
+from reverie.worlds.registry import make
+from reverie.worlds.spec import WorldSpec
+
+
+@dataclass(frozen=True)
+class Arena:
+    """What a worker needs to try candidates; small, so that it travels with each task.
+
+    latent_size, memory_size: Nz of V and the cells of M (0 without an M), which decide C's size
+    vision, memory, latents: folders of V, M and the encoded episodes. A dream needs no V and starts from latents; the
+        world needs no latents, and no M where C sees z alone
+    max_steps, patience, slots: of episodes in the world, see `EvolutionConfig`
+    """
+
+    where: Literal["dream", "world"]
+    spec: WorldSpec
+    controller: ControllerConfig
+    latent_size: int
+    memory_size: int
+    dream: DreamConfig
+    vision: Path | None = None
+    memory: Path | None = None
+    latents: Path | None = None
+    max_steps: int | None = None
+    patience: int | None = None
+    slots: int = 16
+    sample_z: bool = True
+
+    def __post_init__(self) -> None:
+        needed = {"M (memory)": self.memory if self.where == "dream" or self.controller.features != "z" else "none"}
+        needed |= {"latents": self.latents} if self.where == "dream" else {"V (vision)": self.vision}
+        for what, folder in needed.items():
+            if folder is None:
+                raise ReverieError(f"candidates cannot be tried in the {self.where} without the folder of {what}")
+
+    def controller_shape(self) -> Controller:
+        """The C that all candidates fill with their parameters."""
+        size = self.controller.feature_size(self.latent_size, self.memory_size)
+        return Controller(self.controller, size, self.spec.actions)
+
+
+def open_dream(arena: Arena) -> DreamEngine:
+    """The dream, loaded where this process has not loaded these files yet."""
+    return _dream(arena, _version(arena))
+
+
+def open_world(arena: Arena, slots: int) -> SeenWorld:
+    """The world through V and M, with `slots` sub-environments, opened where this process has not done so yet."""
+    return _world(arena, slots, _version(arena))
+
+
+def close_arenas() -> None:
+    """Forget, and close, all that this process has opened."""
+    _dream.cache_clear()
+    _world.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _dream(arena: Arena, version: tuple[str, ...]) -> DreamEngine:
+    assert arena.latents is not None
+    starts = first_latents(Latents(arena.latents))
+    return DreamEngine(_memory(arena), arena.controller_shape(), starts, arena.spec, arena.dream)
+
+
+@lru_cache(maxsize=2)
+def _world(arena: Arena, slots: int, version: tuple[str, ...]) -> SeenWorld:
+    assert arena.vision is not None
+    memory = None if arena.memory is None else _memory(arena)
+    senses = Senses(load_vision(arena.vision), memory, arena.controller, arena.spec.actions, arena.sample_z)
+    if senses.feature_size != arena.controller_shape().feature_size:
+        raise ReverieError(
+            f"C reads {arena.controller_shape().feature_size} features, but V in {arena.vision} and M in "
+            f"{arena.memory} give {senses.feature_size}; take all three from one run"
+        )
+    return SeenWorld(make(arena.spec.name, slots), senses, seed=0)  # episodes have seeds of their own
+
+
+def _memory(arena: Arena) -> MDNRNN:
+    assert arena.memory is not None
+    return load_memory(arena.memory)
+
+
+def _version(arena: Arena) -> tuple[str, ...]:
+    """Changes when V, M or the latents are made again, so that no process goes on with old ones."""
+    folders = [folder for folder in (arena.vision, arena.memory, arena.latents) if folder is not None]
+    files = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
+    return tuple(f"{file}:{file.stat().st_mtime_ns}" for file in files)
