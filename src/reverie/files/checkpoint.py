@@ -108,7 +108,8 @@ def _digest(record: dict[str, Any]) -> str:
 
 
 def _remedy(path: Path) -> str:
-    earlier = [other for other in _committed(path.parent) if other.name < path.name]
+    committed = _committed(path.parent)
+    earlier = committed[: committed.index(path)] if path in committed else []
     then = f"go on from {earlier[-1].stem}" if earlier else "start this stage again"
     return f"remove {path.name} to {then}"
 

@@ -7,32 +7,25 @@ thread, and so does a pool of no workers: the same task gives the same bits wher
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pickle
-import signal
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from reverie.errors import ReverieError
 from reverie.hardware import single_thread
+from reverie.workers.worker import LEAVE_SECONDS, Worker, cause
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 TRIES = 3
-LEAVE_SECONDS = 2.0  # what a worker has to leave by itself
 START_SECONDS = 120.0  # what a worker has to start: a very busy machine
 POLL_SECONDS = 0.5
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLOSC_NTHREADS"), "1")
 
 
 class Workers:
@@ -46,7 +39,7 @@ class Workers:
         if count < 0:
             raise ReverieError(f"found {count} workers; expected 0 (in this process) or more")
         self.count = count
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:
         return self
@@ -84,11 +77,11 @@ class Workers:
             self._stop(0.0)  # some are at work on what nobody waits for
             raise
 
-    def _idle(self, busy: dict[_Worker, _Job]) -> _Worker:
+    def _idle(self, busy: dict[Worker, _Job]) -> Worker:
         for worker in self._workers:
             if worker not in busy:
                 return worker
-        self._workers.append(_Worker())
+        self._workers.append(Worker())
         return self._workers[-1]
 
     def _stop(self, grace: float) -> None:
@@ -106,43 +99,6 @@ def _map_here(
             results.append(function(task))
         report(index, results[-1])
     return results
-
-
-class _Worker:
-    """One process and this side of its pipe."""
-
-    def __init__(self) -> None:
-        self.pipe, theirs = Pipe()
-        with theirs:
-            self.process = _launch(theirs.fileno())
-        self.ready = False
-
-    def end(self, grace: float = 0.0) -> int:
-        """Wait `grace` seconds for it to leave, then end it and all that it started; returns its exit code."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(grace)
-        self.process.terminate()  # the keeper then ends the worker's whole group
-        try:
-            self.process.wait(LEAVE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        self.pipe.close()
-        return self.process.wait()
-
-
-def _launch(descriptor: int) -> subprocess.Popen[bytes]:
-    program = (
-        f"import sys; sys.path[:] = {[entry for entry in sys.path if isinstance(entry, str)]!r}; "
-        f"from reverie.workers.process import serve; serve({descriptor}, {os.getpid()})"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdin=subprocess.DEVNULL,
-        stdout=2,  # what a task prints must not mix with the result that a command prints
-        env=os.environ | ONE_THREAD,
-        pass_fds=[descriptor],
-        start_new_session=True,  # Ctrl-C reaches only the parent
-    )
 
 
 @dataclass
@@ -167,7 +123,7 @@ class _Run:
     ) -> None:
         self.pool, self.function, self.tasks, self.report, self.deadline = pool, function, tasks, report, deadline
         self.waiting = deque(_Job(index) for index in range(len(tasks)))
-        self.busy: dict[_Worker, _Job] = {}
+        self.busy: dict[Worker, _Job] = {}
         self.results: dict[int, Any] = {}
 
     def finish(self) -> list[Any]:
@@ -187,7 +143,7 @@ class _Run:
         if worker.ready:
             self._send(worker, job)
 
-    def _send(self, worker: _Worker, job: _Job) -> None:
+    def _send(self, worker: Worker, job: _Job) -> None:
         message = pickle.dumps((self.function, self.tasks[job.index]), protocol=pickle.HIGHEST_PROTOCOL)
         job.since = time.monotonic()
         try:
@@ -196,14 +152,14 @@ class _Run:
             self._lost(worker, "died")
 
     def _take_in(self) -> None:
-        pipes: dict[Any, _Worker] = {worker.pipe: worker for worker in self.busy}
+        pipes: dict[Any, Worker] = {worker.pipe: worker for worker in self.busy}
         for pipe in wait(list(pipes), timeout=POLL_SECONDS):
             self._receive(pipes[pipe])
         for worker in [worker for worker in self.busy if worker.process.poll() is not None]:
             if not worker.pipe.poll():  # else its last words are read first
                 self._lost(worker, "died")
 
-    def _receive(self, worker: _Worker) -> None:
+    def _receive(self, worker: Worker) -> None:
         try:
             message = worker.pipe.recv_bytes()
         except (EOFError, OSError):
@@ -228,21 +184,14 @@ class _Run:
             if limit is not None and now - job.since > limit:
                 self._lost(worker, f"took longer than {limit:g} s")
 
-    def _lost(self, worker: _Worker, what: str) -> None:
+    def _lost(self, worker: Worker, what: str) -> None:
         job = self.busy.pop(worker)
         self.pool._workers.remove(worker)
         code = worker.end()
         if job.tries >= TRIES:
-            how = f" (last {_cause(code)})" if what == "died" else ""
+            how = f" (last {cause(code)})" if what == "died" else ""
             raise ReverieError(
                 f"the worker of task {job.index} {what} {TRIES} times{how}; "
                 "use fewer workers if memory is short, or 0 to run the task in this process"
             )
         self.waiting.appendleft(job)
-
-
-def _cause(code: int) -> str:
-    try:
-        return f"by {signal.Signals(code - 128).name}"
-    except ValueError:
-        return f"with exit code {code}"
