@@ -53,11 +53,13 @@ class VisionConfig:
     """"none" counts every pixel alike (the paper); "change" counts pixels that differ from the mean frame for more."""
     change_weight: float = 10.0
     """How much more, with pixel_weight "change": weight = 1 + change_weight * |x - mean frame|, scaled to mean 1."""
+    log_every: int = 20
+    """Updates between two rows of metrics.jsonl."""
     checkpoint_every: int = 500
     """Updates between two checkpoints."""
 
     def __post_init__(self) -> None:
-        for name in ("latent_size", "batch_size", "updates", "checkpoint_every"):
+        for name in ("latent_size", "batch_size", "updates", "log_every", "checkpoint_every"):
             _require(name, getattr(self, name), "a whole number of at least 1", _is_count)
         _require("learning_rate", self.learning_rate, "a number over 0", _is_positive)
         if self.final_learning_rate is not None:

@@ -1,0 +1,144 @@
+"""Training V: the loop is `train_vision`, read top to bottom; what it calls stands below it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from reverie.errors import ReverieError
+from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from reverie.files.metrics import MetricsLog
+from reverie.files.training import pack, unpack
+from reverie.progress import progress
+from reverie.vision.config import VisionConfig
+from reverie.vision.frames import to_input
+from reverie.vision.loss import change_weights
+from reverie.vision.model import ConvVAE, fast_copy, initialise
+from reverie.workers.seeds import torch_seed
+
+MEAN_FRAME_BATCHES = 50
+
+
+class Batches(Protocol):
+    """Where frames come from: `FrameBatches`, or anything whose batch is a pure function of the update."""
+
+    def batch(self, update: int) -> np.ndarray:
+        """Frames uint8 [B, 64, 64, 3] of the update, which counts from 0."""
+
+
+def train_vision(
+    config: VisionConfig, batches: Batches, folder: str | Path, seed: int, device: torch.device | str = "cpu"
+) -> ConvVAE:
+    """Train V, with checkpoints and metrics.jsonl in `folder`; goes on from the last checkpoint there.
+
+    An update is a pure function of the weights, Adam's moments, `seed` and its number, so a run that was killed ends
+    with the same bits as one that was not (on the same kind of processor, with as many threads).
+    Raises ReverieError where the loss is not finite or `folder` holds a training with other settings.
+    """
+    model, optimizer = _new(config, seed, device)
+    done = _resume(Path(folder), model, optimizer, config, seed)
+    fast = fast_copy(model)  # does the arithmetic; `model` keeps the float32 weights, too fine for bf16 to add up
+    mean = mean_frame(batches, device) if config.pixel_weight == "change" else None
+    log = MetricsLog(Path(folder) / "metrics.jsonl", resume_step=done)
+    size = config.batch_size
+    with log, progress(config.updates * size, "V: training", "frames", done * size) as bar:
+        for update in range(done, config.updates):
+            x = to_input(batches.batch(update), device)
+            noise = _noise(seed, update, (size, config.latent_size)).to(device)
+            weight = change_weights(x, mean, config.change_weight) if mean is not None else None
+            loss, metrics = fast.loss(x, noise, config.kl_tolerance, weight)
+            if not math.isfinite(loss.item()):
+                raise ReverieError(_not_finite(loss.item(), update, config))
+
+            fast.zero_grad()
+            loss.backward()
+            _copy_gradients(fast, model)
+            rate = optimizer.param_groups[0]["lr"] = config.learning_rate_at(update)
+            optimizer.step()
+            _copy_weights(model, fast)
+
+            step, last = update + 1, update + 1 == config.updates
+            values = {name: value.item() for name, value in metrics.items()}
+            bar.advance(size, **values)
+            if step % config.log_every == 0 or last:
+                log.append(step=step, **values, learning_rate=rate, frames_per_second=bar.rate)
+            if step % config.checkpoint_every == 0 or last:
+                save_checkpoint(folder, Checkpoint(step, pack(model, optimizer), _state(config, seed)))
+    return model
+
+
+def load_vision(folder: str | Path) -> ConvVAE:
+    """V as the last checkpoint in `folder` has it, float32, on the CPU."""
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        raise ReverieError(f"{folder} holds no checkpoint of V; run `reverie vision` first")
+    model = ConvVAE(checkpoint.state["latent_size"])
+    unpack(checkpoint.arrays, model, source=folder)
+    return model
+
+
+def mean_frame(batches: Batches, device: torch.device | str = "cpu") -> torch.Tensor:
+    """The mean of the first 50 batches, float32 [3, 64, 64] in [0, 1]."""
+    means = [batches.batch(update).mean(axis=0) for update in range(MEAN_FRAME_BATCHES)]
+    return torch.from_numpy(np.mean(means, axis=0)).to(device, torch.float32).permute(2, 0, 1) / 255
+
+
+def _new(config: VisionConfig, seed: int, device: torch.device | str) -> tuple[ConvVAE, torch.optim.Adam]:
+    model = ConvVAE(config.latent_size)
+    initialise(model, torch.Generator().manual_seed(torch_seed(seed, "vision", "weights")))
+    model.to(device)
+    return model, torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+
+
+def _resume(folder: Path, model: ConvVAE, optimizer: torch.optim.Optimizer, config: VisionConfig, seed: int) -> int:
+    """Load the last checkpoint, where there is one; returns how many updates it has done."""
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        return 0
+    found, wanted = checkpoint.state, _state(config, seed)
+    for name in wanted:
+        if found.get(name) != wanted[name]:
+            raise ReverieError(
+                f"{folder} holds a training of V with {name} {found.get(name)!r}, asked for {wanted[name]!r}; "
+                "use the same settings or another run folder"
+            )
+    unpack(checkpoint.arrays, model, optimizer, source=folder)
+    return checkpoint.step
+
+
+def _state(config: VisionConfig, seed: int) -> dict[str, Any]:
+    """What decides a training's result, as JSON."""
+    settings = asdict(config)
+    for name in ("log_every", "checkpoint_every"):
+        del settings[name]
+    return settings | {"seed": seed}
+
+
+def _noise(seed: int, update: int, shape: tuple[int, int]) -> torch.Tensor:
+    """Standard normal noise of one update, drawn on the CPU so that it is the same for every device."""
+    generator = torch.Generator().manual_seed(torch_seed(seed, "vision", "noise", update))
+    return torch.randn(shape, generator=generator)
+
+
+@torch.no_grad()
+def _copy_weights(source: ConvVAE, target: ConvVAE) -> None:
+    for weight, copied in zip(source.parameters(), target.parameters(), strict=True):
+        copied.copy_(weight)
+
+
+def _copy_gradients(source: ConvVAE, target: ConvVAE) -> None:
+    for computed, weight in zip(source.parameters(), target.parameters(), strict=True):
+        assert computed.grad is not None
+        weight.grad = computed.grad.float()
+
+
+def _not_finite(loss: float, update: int, config: VisionConfig) -> str:
+    return (
+        f"V's loss is {loss} at update {update + 1}, expected a finite number; "
+        f"lower vision.learning_rate ({config.learning_rate}) and train V again in another run folder"
+    )
