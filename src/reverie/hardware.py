@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reverie.errors import ReverieError
 
@@ -38,7 +38,7 @@ def keep_freed_memory() -> None:
     glibc hands large blocks back to the system and faults every page in anew, which costs a training loop with
     buffers of many megabytes up to half of its time. Without glibc it does nothing.
     """
-    c_library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    c_library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(c_library, "mallopt"):
         c_library.mallopt(_M_MMAP_MAX, 0)
         c_library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
