@@ -62,7 +62,7 @@ def read_json(path: str | Path, remedy: str = RESTORE) -> Any:
     """The JSON value at `path`; raises `DamagedFileError` where there is none."""
     data = read_bytes(path, remedy)
     try:
-        return json.loads(data, parse_constant=_refuse)
+        return parse_json(data)
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{path} is not valid JSON ({error}); {remedy}") from None
 
@@ -73,6 +73,15 @@ def read_object(path: str | Path, remedy: str = RESTORE) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DamagedFileError(f"{path} holds a JSON {type(value).__name__}, expected an object; {remedy}")
     return value
+
+
+def parse_json(data: bytes) -> Any:
+    """The JSON value in `data`; raises `ValueError` or `RecursionError`, also for NaN, which JSON does not have."""
+    return json.loads(data, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def sha256(path: str | Path) -> str:
@@ -112,10 +121,6 @@ def _open(path: Path, remedy: str) -> BufferedReader:
         os.close(descriptor)
         raise DamagedFileError(f"{path} is not a regular file; {remedy}")
     return open(descriptor, "rb")
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _replace(path: Path, data: bytes) -> None:

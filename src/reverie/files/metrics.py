@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.atomic import cannot_write, read_bytes, write_bytes
+from reverie.files.atomic import cannot_write, parse_json, read_bytes, write_bytes
 
 
 class MetricsLog:
@@ -70,7 +70,7 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 
 def _row(line: bytes, number: int, path: Path) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
         if isinstance(row, dict) and isinstance(row["step"], int):
             return row
     except (ValueError, KeyError, RecursionError):

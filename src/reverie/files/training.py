@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,16 @@ from torch import nn
 
 from reverie.errors import DamagedFileError
 
+_REMEDY = "it was made with other settings or by another version: use those, or another run folder"
+
 
 def pack(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, np.ndarray]:
-    """Copies of all weights as `model.<name>` and the optimizer's moments as `optimizer.<name>.<key>`."""
+    """Copies of all weights as `model.<name>` and of the optimizer's moments as `optimizer.<name>.<key>`."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     if optimizer is not None:
-        for name, parameter in _trained(model, optimizer):
-            for key, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{key}"] = value
+        for name, parameter in _trained(model, optimizer).items():
+            moments = optimizer.state.get(parameter, {})
+            tensors |= {f"optimizer.{name}.{key}": moment for key, moment in moments.items()}
     return {name: np.array(tensor.detach().cpu().numpy(), order="C") for name, tensor in tensors.items()}
 
 
@@ -30,56 +32,61 @@ def unpack(
 ) -> None:
     """Load what `pack` returned into `model` and `optimizer`, in place.
 
-    Without an optimizer its moments are passed over. A missing, additional or misshapen array raises
-    `DamagedFileError` naming it and `source`, before anything is changed.
+    Without an optimizer its moments are passed over. An array that is missing, unknown or of another shape or type
+    raises `DamagedFileError` naming it and `source`, before anything is changed.
     """
-    weights = model.state_dict()
-    _check(arrays, weights, source)
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    _check(_below("model.", arrays), weights, source)
+    state = _optimizer_state(arrays, model, optimizer, source) if optimizer is not None else {}
     with torch.no_grad():
         for name, tensor in weights.items():
-            tensor.copy_(torch.tensor(arrays[f"model.{name}"]))
+            tensor.copy_(torch.tensor(arrays[name]))
     if optimizer is not None:
-        _load_moments(arrays, model, optimizer, source)
+        optimizer.load_state_dict(state)
 
 
-def _check(arrays: Mapping[str, np.ndarray], weights: Mapping[str, torch.Tensor], source: str | Path) -> None:
-    found = {name.removeprefix("model.") for name in arrays if name.startswith("model.")}
-    for name in sorted(found ^ set(weights)):
-        fault = "holds an unknown" if name in found else "holds no"
-        raise DamagedFileError(f"{source} {fault} model.{name}; {_REMEDY}")
-    for name, tensor in weights.items():
-        array = arrays[f"model.{name}"]
-        if array.shape != tuple(tensor.shape):
-            raise DamagedFileError(
-                f"{source} holds model.{name} with shape {array.shape}, expected {tuple(tensor.shape)}; {_REMEDY}"
-            )
-
-
-_REMEDY = "it was made with other settings or by another version: use those, or another run folder"
-
-
-def _load_moments(
+def _optimizer_state(
     arrays: Mapping[str, np.ndarray], model: nn.Module, optimizer: torch.optim.Optimizer, source: str | Path
-) -> None:
-    state = optimizer.state_dict()
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    names = {parameter: name for name, parameter in _trained(model, optimizer)}
-    state["state"] = {}
-    for index, parameter in enumerate(parameters):
-        prefix = f"optimizer.{names[parameter]}."
-        moments = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
-        if moments:
-            state["state"][index] = {key: _like(parameter, array) for key, array in moments.items()}
-    optimizer.load_state_dict(state)
+) -> dict[str, object]:
+    """The optimizer's own form: moments by the place of their parameter, in all groups one after the other."""
+    found = _below("optimizer.", arrays)
+    trained = _trained(model, optimizer)
+    updated = {name.removeprefix("optimizer.").rpartition(".")[0] for name in found}  # those that had a gradient
+    keys = {name.rpartition(".")[2] for name in found}  # step, exp_avg, exp_avg_sq: the same for each of them
+    expected = {
+        f"optimizer.{name}.{key}": torch.empty(()) if key == "step" else trained[name]
+        for name in updated & trained.keys()
+        for key in keys
+    }
+    _check(found, expected, source)
+    places = {parameter: place for place, parameter in enumerate(_parameters(optimizer))}
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, like in expected.items():
+        parameter, _, key = name.removeprefix("optimizer.").rpartition(".")
+        moment = torch.empty_like(like, device="cpu").copy_(torch.tensor(found[name]))  # channels_last where Adam's was
+        state.setdefault(places[trained[parameter]], {})[key] = moment
+    return optimizer.state_dict() | {"state": state}
 
 
-def _like(parameter: torch.Tensor, array: np.ndarray) -> torch.Tensor:
-    tensor = torch.tensor(array)
-    if tensor.shape != parameter.shape:
-        return tensor
-    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)  # keeps channels_last, as Adam made it
+def _check(found: Mapping[str, np.ndarray], expected: Mapping[str, torch.Tensor], source: str | Path) -> None:
+    for name in sorted(found.keys() ^ expected.keys()):
+        fault = "an unknown" if name in found else "no"
+        raise DamagedFileError(f"{source} holds {fault} {name}; {_REMEDY}")
+    for name, tensor in expected.items():
+        wanted = f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+        given = f"{found[name].dtype} {found[name].shape}"
+        if given != wanted:
+            raise DamagedFileError(f"{source} holds {name} as {given}, expected {wanted}; {_REMEDY}")
 
 
-def _trained(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tensor]]:
-    trained = {parameter for group in optimizer.param_groups for parameter in group["params"]}
-    return ((name, parameter) for name, parameter in model.named_parameters() if parameter in trained)
+def _below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _trained(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    trained = set(_parameters(optimizer))
+    return {name: parameter for name, parameter in model.named_parameters() if parameter in trained}
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

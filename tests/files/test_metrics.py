@@ -1,0 +1,111 @@
+"""The log is cut back to the checkpoint, and a torn line harms nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from files.crashes import cut_everywhere
+from reverie.errors import DamagedFileError, ReverieError
+from reverie.files.metrics import MetricsLog, read_metrics
+
+
+def _write(path: Path, first: int, last: int) -> None:
+    with MetricsLog(path, resume_step=first - 1) as log:
+        for step in range(first, last + 1):
+            log.append(step=step, loss=1 / (step + 1))
+
+
+def test_rows_come_back_as_plain_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "vision" / "metrics.jsonl"
+    assert read_metrics(path) == []
+    with MetricsLog(path, resume_step=0) as log:
+        log.append(step=1, loss=np.float32(0.25), kl=torch.tensor(2.0), episodes=3)
+        log.append(step=1, held_out=4.0)
+    rows = [{"step": 1, "loss": 0.25, "kl": 2.0, "episodes": 3}, {"step": 1, "held_out": 4.0}]
+    assert read_metrics(path) == rows
+    assert [json.loads(line) for line in path.read_text().splitlines()] == rows
+
+
+def test_a_row_is_there_as_soon_as_it_is_appended(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path / "m", resume_step=0) as log:
+        log.append(step=1, loss=0.5)
+        assert read_metrics(tmp_path / "m") == [{"step": 1, "loss": 0.5}]
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b'{"step": 8, "loss": 0.125}', b"\x00\x00\xff"])
+def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path: Path, torn: bytes) -> None:
+    _write(tmp_path / "whole", 1, 9)
+    _write(tmp_path / "resumed", 1, 7)
+    with (tmp_path / "resumed").open("ab") as file:
+        file.write(torn)
+    assert [row["step"] for row in read_metrics(tmp_path / "resumed")] == [1, 2, 3, 4, 5, 6, 7]
+    _write(tmp_path / "resumed", 5, 9)
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_minus_one_starts_anew(tmp_path: Path) -> None:
+    _write(tmp_path / "m", 0, 3)
+    _write(tmp_path / "m", 0, 1)
+    assert [row["step"] for row in read_metrics(tmp_path / "m")] == [0, 1]
+
+
+def test_a_power_cut_while_the_log_is_cut_back(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    seen = set()
+
+    def check(call: int) -> None:
+        seen.add(tuple(row["step"] for row in read_metrics(path)))
+
+    cuts = cut_everywhere(lambda: _write(path, 3, 4), check, lambda: (path.unlink(missing_ok=True), _write(path, 1, 6)))
+    assert cuts >= 5
+    assert seen == {(1, 2, 3, 4, 5, 6), (1, 2), (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    "line", [b"{", b"[]", b'"step"', b"{}", b'{"step": "1"}', b"", b"\xff", b"[" * 100_000, b'{"step": 1, "a": NaN}']
+)
+def test_damage_within_the_log_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 2}\n')
+    for read in (read_metrics, lambda path: MetricsLog(path, 2)):
+        with pytest.raises(DamagedFileError) as caught:
+            read(path)
+        assert str(caught.value) == f"{path} line 2 is not a row of metrics; remove that line"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), torch.tensor(float("nan")), np.float32("-inf")])
+def test_nan_is_refused(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "m"
+    with MetricsLog(path, resume_step=0) as log:
+        with pytest.raises(ReverieError) as caught:
+            log.append(step=7, kl=1.0, loss=value)
+        assert str(caught.value) == f"loss became {float(value)} at step 7 in {path}; lower the learning rate"
+        assert read_metrics(path) == []
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m"
+    message = f"cannot write m in {tmp_path}: No space left on device; "
+    message += "make room there or allow writing, then give the same command again"
+    real = os.write
+
+    def half(descriptor: int, data: bytes) -> int:
+        return real(descriptor, data[:5])
+
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with MetricsLog(path, resume_step=0) as log:
+        log.append(step=1, loss=1.0)
+        for write in (full, half):
+            monkeypatch.setattr(os, "write", write)
+            with pytest.raises(ReverieError) as caught:
+                log.append(step=2, loss=0.5)
+            assert str(caught.value) == message
+    assert read_metrics(path) == [{"step": 1, "loss": 1.0}]
