@@ -13,7 +13,7 @@ from reverie.dream.config import DreamConfig
 from reverie.dream.kernel import load_kernel
 from reverie.dream.noise import DreamNoise
 from reverie.dream.population import Population
-from reverie.dream.rows import DreamRows, PackedMemory
+from reverie.dream.rows import DreamRows, Outcome, PackedMemory
 from reverie.dream.starts import Starts
 from reverie.errors import ReverieError
 from reverie.hardware import compute_dtype
@@ -36,6 +36,7 @@ class DreamEngine:
     ) -> None:
         """dtype: of M's weights, None for the fastest here. compiled: use the C kernel if it can be built."""
         check_dream(memory, starts, spec)
+        check_features(controller, memory)
         device = memory.bias.device.type
         self.memory = PackedMemory(memory, dtype or compute_dtype(device))
         self.controller = controller
@@ -71,52 +72,89 @@ def check_dream(memory: MDNRNN, starts: Starts, spec: WorldSpec) -> None:
         )
 
 
+def check_features(controller: Controller, memory: MDNRNN) -> None:
+    """Raise where C reads features of another length than z and M's state have."""
+    kind = controller.config.features
+    given = controller.config.feature_size(memory.config.latent_size, memory.config.hidden_size)
+    if controller.feature_size != given:
+        raise ReverieError(
+            f"C reads {controller.feature_size} features ({kind!r}) and M with V gives {given}; "
+            "take C from a run with these sizes"
+        )
+
+
+class Dreams:
+    """E episodes of each of P candidates, dreamt side by side. Those that ended are dropped: n of P * E remain."""
+
+    def __init__(self, engine: DreamEngine, params: np.ndarray, seeds: Sequence[int]) -> None:
+        """params [P, n]; seeds [E]: all candidates share an episode's noise, which depends on its seed alone."""
+        device = engine.memory.device
+        weights = torch.as_tensor(np.asarray(params, np.float32), device=device)
+        self._engine = engine
+        self._population = Population(engine.controller, weights, engine.kernel)
+        self._candidate, self._episode = (
+            torch.from_numpy(index.ravel()).to(device) for index in np.indices((len(params), len(seeds)))
+        )
+        self._total = torch.zeros(len(self._episode), dtype=torch.float64, device=device)
+        self._noise = DreamNoise(len(seeds), engine.starts)
+        self.rows = DreamRows(engine.memory, len(self._episode), engine.config.temperature, engine.kernel)
+        first = np.stack([self._noise.begin(index, seed) for index, seed in enumerate(seeds)])
+        self.rows.begin(slice(0, self.rows.count), torch.from_numpy(first).to(device)[self._episode])
+
+    def step(self) -> tuple[Tensor, Tensor, Tensor]:
+        """One step of all; returns C's actions float32 [n, A], their rewards [n] and which dreams ended, bool [n]."""
+        n, config, spec = self.rows.count, self._engine.config, self._engine.spec
+        action = self._population.act(self.rows, self._candidate[:n])
+        component, spread, ending = (torch.from_numpy(draws).to(action.device) for draws in self._noise.next())
+        outcome = self.rows.advance(spec.actions.for_memory(action), component, spread, self._episode[:n])
+        reward = dream_reward(outcome, action, spec)
+        self._total[:n] += reward
+        return action, reward, dream_ended(outcome, ending[self._episode[:n]], config)
+
+    def record(self, which: Tensor, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Write the returns so far of `which` (bool [n]) into returns [P, E]; gives their places in it."""
+        n = self.rows.count
+        places = self._candidate[:n][which].cpu().numpy(), self._episode[:n][which].cpu().numpy()
+        returns[places] = self._total[:n][which].cpu().numpy()
+        return places
+
+    def drop(self, ended: Tensor) -> None:
+        """Go on without the dreams that `ended` (bool [n])."""
+        self.rows.drop(ended, self._candidate, self._episode, self._total)
+
+
+def dream_reward(outcome: Outcome, action: Tensor, spec: WorldSpec) -> Tensor:
+    """The rewards of n dreams for a step, float32 [n]: 1 for surviving it, or what M predicts."""
+    if spec.reward == "survival":
+        return action.new_ones(len(action))
+    assert outcome.reward is not None, "check_dream lets no such M through"
+    return outcome.reward
+
+
+def dream_ended(outcome: Outcome, uniform: Tensor, config: DreamConfig) -> Tensor:
+    """Which of n dreams end here, bool [n]: sigmoid(logit) is over one half, or over `uniform` [n]."""
+    if outcome.done_logit is None:
+        return torch.zeros(len(uniform), dtype=torch.bool, device=uniform.device)
+    return outcome.done_logit > 0 if config.done == "cutoff" else outcome.done_logit.sigmoid() > uniform
+
+
 @torch.inference_mode()
 def dream_returns(
     engine: DreamEngine, params: np.ndarray, episode_seeds: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Dream each of E episodes with each of P candidates [P, n].
 
-    All candidates share an episode's noise, which depends on its seed alone.
     Returns the sums of rewards, float64 [P, E], and the lengths in steps, int64 [P, E].
     """
-    shape = (len(params), len(episode_seeds))
-    returns, steps = np.zeros(shape), np.zeros(shape, np.int64)
-    device, survival = engine.memory.device, engine.spec.reward == "survival"
-    population = Population(
-        engine.controller, torch.as_tensor(np.asarray(params, np.float32), device=device), engine.kernel
-    )
-    candidate, episode = (torch.from_numpy(index.ravel()).to(device) for index in np.indices(shape))
-    total = torch.zeros(len(episode), dtype=torch.float64, device=device)
-    noise = DreamNoise(shape[1], engine.starts)
-    first = np.stack([noise.begin(index, seed) for index, seed in enumerate(episode_seeds)])
-    rows = DreamRows(engine.memory, len(episode), engine.config.temperature, engine.kernel)
-    rows.begin(slice(0, rows.count), torch.from_numpy(first).to(device)[episode])
-
-    def record(ended: Tensor, step: int) -> None:
-        where = candidate[: rows.count][ended].cpu().numpy(), episode[: rows.count][ended].cpu().numpy()
-        steps[where] = step
-        returns[where] = step if survival else total[: rows.count][ended].cpu().numpy()
-
+    dreams = Dreams(engine, params, episode_seeds)
+    returns = np.zeros((len(params), len(episode_seeds)))
+    steps = np.full(returns.shape, engine.max_steps)
     for step in range(1, engine.max_steps + 1):
-        n = rows.count
-        action = engine.spec.actions.for_memory(population.act(rows, candidate[:n]))
-        component, spread, ending = (torch.from_numpy(draws).to(device) for draws in noise.next())
-        outcome = rows.advance(action, component, spread, episode[:n])
-        if outcome.reward is not None and not survival:
-            total[:n] += outcome.reward
-        if outcome.done_logit is None:
-            continue
-        ended = dream_ended(outcome.done_logit, ending, episode[:n], engine.config)
+        _, _, ended = dreams.step()
         if ended.any():
-            record(ended, step)
-            rows.drop(ended, candidate, episode, total)
-            if rows.count == 0:
-                return returns, steps
-    record(torch.ones(rows.count, dtype=torch.bool, device=device), engine.max_steps)
+            steps[dreams.record(ended, returns)] = step
+            dreams.drop(ended)
+            if dreams.rows.count == 0:
+                break
+    dreams.record(torch.ones_like(ended[: dreams.rows.count]), returns)
     return returns, steps
-
-
-def dream_ended(done_logit: Tensor, ending: Tensor, episode: Tensor, config: DreamConfig) -> Tensor:
-    """Which of n dreams end with this step, bool [n]: sigmoid(logit) is over one half, or over a uniform draw [E]."""
-    return done_logit > 0 if config.done == "cutoff" else done_logit.sigmoid() > ending[episode]

@@ -120,6 +120,16 @@ class DreamRows:
             extra[:, int(config.done_head)] * self.memory.reward_scale if config.reward_head else None,
         )
 
+    def save(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """What `restore` needs to put these rows (indices) back as they are now."""
+        return (rows, self._x[rows], self._z[rows], self._c[rows])
+
+    def restore(self, saved: tuple[Tensor, ...]) -> None:
+        """Undo what happened to the rows of `save` since."""
+        rows, *before = saved
+        for matrix, values in zip((self._x, self._z, self._c), before, strict=True):
+            matrix[rows] = values
+
     def drop(self, ended: Tensor, *beside: Tensor) -> None:
         """Forget the dreams that `ended` (bool [n]), moving the last rows into their place, here and in `beside`."""
         gone = ended.nonzero()[:, 0]
