@@ -74,7 +74,7 @@ def _begin(
 
 
 def _lost(death: WorldDiedError) -> ReverieError:
-    return ReverieError(f"{death}; it died {TRIES} times over, so try the world by itself on that seed")
+    return ReverieError(f"{death}; it died {TRIES} times in a row, so try the world by itself on that seed")
 
 
 class _Table:
@@ -117,7 +117,7 @@ class _Table:
         self.deaths[job] += 1
         if self.deaths[job] >= TRIES:
             raise ReverieError(
-                f"the world died {TRIES} times in the episode with seed {seeds[job]}; try the world by itself on it"
+                f"the world died {TRIES} times in the episode with seed {seeds[job]}; try the world by itself on that seed"
             )
         self.returns[job] = self.steps[job] = self.idle_steps[job] = 0
         self.waiting.appendleft(job)
