@@ -19,7 +19,7 @@ Engine = Literal["auto", "gymnasium", "envpool"]
 DESCRIPTIONS = {
     "doom": "ViZDoom Take Cover: step left and right to survive fireballs (pip install 'reverie[doom]')",
     "carracing": "Gymnasium's CarRacing-v3: drive around a track (pip install 'reverie[carracing,fast]')",
-    "tiny": "searchlight: stay in the wandering light; learned in under a minute",
+    "tiny": "Follow: keep a bar as long as one that wanders; learned in under a minute",
 }
 
 
@@ -83,9 +83,9 @@ def _backend(name: str, num_envs: int, engine: Engine, skill: int | None) -> Bac
     if name == "carracing":
         return _car_backend(num_envs, engine)
     if name == "tiny":
-        from reverie.worlds.tiny import Searchlights
+        from reverie.worlds.tiny import FollowGames
 
-        return Searchlights(num_envs)
+        return FollowGames(num_envs)
     from reverie.worlds.generic import GenericWorld
 
     return SerialBackend(lambda: GenericWorld(name), num_envs)

@@ -1,8 +1,13 @@
-"""Searchlight, a world of our own for tests and first steps: stay in the wandering light. NumPy only.
+"""Follow, a world of our own for tests and first steps. NumPy only.
 
-A beam 28 pixels wide wanders over a field of 64 columns; a walker at the bottom moves sideways by up to 4 pixels a
-step. The reward of a step is how central in the light the walker stands, 1 in the middle, 0 at the edge; outside the
-light the episode terminates, and after 100 steps it is truncated.
+Two bars grow from the left: the golden one above wanders, the blue one below is the agent's and moves by up to 4 pixels
+a step. The reward of a step is how well the two ends agree, 1 when level, 0 at 20 pixels apart; further apart the
+episode terminates, and after 100 steps it is truncated. The golden bar keeps its speed for 10 steps on average, so
+who remembers it can be ahead of it.
+
+Scores, mean and standard deviation over 1,000 episodes: random actions 18 ± 16, the best blind policy found 19 ± 18 (it
+stands still; a search over open-loop sequences found no better), an oracle that
+moves to where the golden bar is 93 ± 1, one that knows its speed too 99 ± 1, tanh((target - agent) / 10) 84 ± 3.
 """
 
 from __future__ import annotations
@@ -17,44 +22,46 @@ from reverie.worlds.vector import Outcome, WorldVectorEnv
 
 TINY = WorldSpec(name="tiny", actions=ActionSpec("continuous", 1), reward="predicted", max_steps=100)
 
-BEAM_HALF_WIDTH = 14.0
-BEAM_SPEEDS = (0.5, 2.5)  # pixels a step
-TURN_PROBABILITY = 0.1  # of a new beam velocity, each step
-WALKER_SPEED = 4.0
-WALKER_HALF_WIDTH = 5.0
-MARGIN = 6.0  # neither centre comes nearer to a wall
-WALKER_ROWS = slice(40, 60)
-NIGHT, LIGHT, WALKER = (np.array(c, np.float32) for c in ((20, 20, 50), (225, 190, 80), (40, 90, 230)))
+REACH = 20.0  # pixels between the two ends at which all is lost
+AGENT_SPEED = 4.0  # pixels a step
+TARGET_SPEEDS = (0.5, 2.5)
+TURN_PROBABILITY = 0.1  # of a new target velocity, each step
+SHORTEST, LONGEST = 6.0, FRAME_SIZE - 6.0
+EDGE = 8.0  # pixels over which a bar's end fades: a length that is easy to read off and to encode
+NIGHT, GOLD, BLUE = (np.array(colour, np.float32) for colour in ((20, 20, 50), (225, 190, 80), (40, 110, 230)))
+COLUMNS = np.arange(FRAME_SIZE, dtype=np.float32) + 0.5
 
 
-class Searchlights:
-    """n searchlight games at once; each has its own generator, seeded by its episode's seed."""
+class FollowGames:
+    """n games at once; everything random in an episode is drawn from its seed when it begins."""
 
     def __init__(self, num_envs: int) -> None:
         self.frames = np.zeros((num_envs, *FRAME_SHAPE), np.uint8)
-        self._draws = np.zeros((num_envs, TINY.max_steps, 2), np.float32)  # uniform numbers of the whole episode
+        self._turns = np.zeros((num_envs, TINY.max_steps), bool)
+        self._velocities = np.zeros((num_envs, TINY.max_steps), np.float32)
         self._step = np.zeros(num_envs, np.int64)
-        self._beam = np.zeros(num_envs, np.float32)
         self._velocity = np.zeros(num_envs, np.float32)
-        self._walker = np.zeros(num_envs, np.float32)
+        self.target = np.zeros(num_envs, np.float32)
+        self.agent = np.zeros(num_envs, np.float32)
 
     def reset(self, slot: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        self._draws[slot] = rng.random(self._draws.shape[1:], np.float32)
+        steps = TINY.max_steps
+        self._turns[slot] = rng.random(steps) < TURN_PROBABILITY
+        self._velocities[slot] = rng.uniform(*TARGET_SPEEDS, steps) * rng.choice((-1, 1), steps)
         self._step[slot] = 0
-        self._beam[slot] = rng.uniform(MARGIN, FRAME_SIZE - MARGIN)
-        self._velocity[slot] = _velocity(rng.random(dtype=np.float32))
-        near = self._beam[slot] + rng.uniform(-BEAM_HALF_WIDTH / 2, BEAM_HALF_WIDTH / 2)
-        self._walker[slot] = np.clip(near, MARGIN, FRAME_SIZE - MARGIN)
+        self._velocity[slot] = rng.uniform(*TARGET_SPEEDS) * rng.choice((-1, 1))
+        self.target[slot] = rng.uniform(SHORTEST, LONGEST)
+        self.agent[slot] = np.clip(self.target[slot] + rng.uniform(-REACH / 2, REACH / 2), SHORTEST, LONGEST)
         self._draw(np.array([slot]))
 
     def step(self, slots: np.ndarray, actions: np.ndarray) -> Outcome:
-        self._move_beam(slots)
-        walker = self._walker[slots] + WALKER_SPEED * actions[:, 0].clip(-1, 1)
-        self._walker[slots] = walker.clip(MARGIN, FRAME_SIZE - MARGIN)
+        self._move_target(slots)
+        moved = self.agent[slots] + AGENT_SPEED * actions[:, 0].clip(-1, 1)
+        self.agent[slots] = moved.clip(SHORTEST, LONGEST)
         self._draw(slots)
-        light = 1 - np.abs(self._walker[slots] - self._beam[slots]) / BEAM_HALF_WIDTH
-        return Outcome(light.clip(0).astype(np.float64), light < 0, np.zeros(len(slots), bool), {})
+        closeness = 1 - np.abs(self.agent[slots] - self.target[slots]).astype(np.float64) / REACH
+        return Outcome(closeness.clip(0), closeness < 0, np.zeros(len(slots), bool), {})
 
     def replace(self, slot: int) -> None:
         """Nothing here can break."""
@@ -62,43 +69,32 @@ class Searchlights:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _move_beam(self, slots: np.ndarray) -> None:
-        turns, where = self._draws[slots, self._step[slots]].T
-        velocity = np.where(turns < TURN_PROBABILITY, _velocity(where), self._velocity[slots])
-        beam = self._beam[slots] + velocity
-        beyond = (beam < MARGIN) | (beam > FRAME_SIZE - MARGIN)
+    def _move_target(self, slots: np.ndarray) -> None:
+        steps = self._step[slots]
+        velocity = np.where(self._turns[slots, steps], self._velocities[slots, steps], self._velocity[slots])
+        moved = self.target[slots] + velocity
+        beyond = (moved < SHORTEST) | (moved > LONGEST)
         self._velocity[slots] = np.where(beyond, -velocity, velocity)
-        self._beam[slots] = beam.clip(MARGIN, FRAME_SIZE - MARGIN)
+        self.target[slots] = moved.clip(SHORTEST, LONGEST)
         self._step[slots] += 1
 
     def _draw(self, slots: np.ndarray) -> None:
-        """Every column is one colour above and below the walker, so two rows of colours make a frame."""
-        light = _cover(self._beam[slots], BEAM_HALF_WIDTH)
-        row = NIGHT + light * (LIGHT - NIGHT)
-        body = _cover(self._walker[slots], WALKER_HALF_WIDTH)
-        frames = np.repeat(row.astype(np.uint8)[:, None], FRAME_SIZE, axis=1)
-        frames[:, WALKER_ROWS] = (row + body * (WALKER - row)).astype(np.uint8)[:, None]
-        self.frames[slots] = frames
+        above, below = _bar(self.target[slots], GOLD), _bar(self.agent[slots], BLUE)
+        self.frames[slots, : FRAME_SIZE // 2] = above[:, None]
+        self.frames[slots, FRAME_SIZE // 2 :] = below[:, None]
 
 
-def _velocity(uniform: Any) -> Any:
-    """Uniform numbers in [0, 1) to velocities: the sign and a speed within BEAM_SPEEDS."""
-    slow, fast = BEAM_SPEEDS
-    signed = 2 * uniform - 1
-    return np.sign(signed) * (slow + np.abs(signed) * (fast - slow))
-
-
-def _cover(centre: np.ndarray, half_width: float) -> np.ndarray:
-    """The share of each column that [centre - half_width, centre + half_width] covers: float32 [k, 64, 1]."""
-    columns = np.arange(FRAME_SIZE, dtype=np.float32) + 0.5
-    return (half_width + 0.5 - np.abs(columns - centre[:, None])).clip(0, 1)[:, :, None]
+def _bar(length: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """One row of pixels a game, in `colour` up to about `length` [k]: uint8 [k, 64, 3]."""
+    filled = ((length[:, None] - COLUMNS) / EDGE + 0.5).clip(0, 1)[:, :, None]
+    return (NIGHT + filled * (colour - NIGHT)).astype(np.uint8)
 
 
 class TinyEnv(gym.Env):
-    """The searchlight as a single Gymnasium environment, `reverie/Tiny-v0`."""
+    """The game as a single Gymnasium environment, `reverie/Tiny-v0`."""
 
     def __init__(self, render_mode: str | None = None) -> None:
-        self._worlds = WorldVectorEnv(TINY, Searchlights(1))
+        self._worlds = WorldVectorEnv(TINY, FollowGames(1))
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
         self.render_mode = render_mode
         self.observation_space = self._worlds.single_observation_space
