@@ -99,7 +99,10 @@ class Manifest:
 
     def _fresh_lines(self) -> list[bytes]:
         """The complete lines that no earlier call has taken in."""
-        if not self.path.exists() or self.path.stat().st_size <= self._consumed:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size < self._consumed:  # another file took the place of the one that was read
+            self._consumed, self._line_count, self._entries, self._sorted = 0, 0, {}, ()
+        if size == self._consumed:
             return []
         with self.path.open("rb") as file:
             file.seek(self._consumed)

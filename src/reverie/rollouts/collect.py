@@ -1,0 +1,98 @@
+"""The first stage: play episodes in a real world and keep them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from reverie.files.atomic import sweep_temporary
+from reverie.progress import Bar, progress
+from reverie.rollouts.block import Block, Tally, close_world, missing_episodes, play_block
+from reverie.rollouts.config import CollectConfig
+from reverie.rollouts.disk import needed_bytes, require_space
+from reverie.rollouts.players import Exploration, MakePlayers
+from reverie.rollouts.store import Store
+from reverie.workers.pool import Workers
+
+BLOCK_EPISODES = 8  # small, so that workers end together; two rounds of a worker's slots
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one call of `collect` did.
+
+    episodes, frames: added to the store
+    rejected: attempts thrown away because they ended before min_steps
+    died: attempts lost because their environment raised or its process died
+    """
+
+    episodes: int
+    frames: int
+    rejected: int
+    died: int
+    seconds: float
+
+
+def collect(
+    world: str,
+    store: Store,
+    config: CollectConfig,
+    seed: int,
+    workers: Workers,
+    *,
+    round: int = 0,
+    first: int = 0,
+    players: MakePlayers | None = None,
+) -> Collected:
+    """Fill the store's indices first .. first + config.episodes, those that it has already left as they are.
+
+    What an episode holds depends on (world, config, seed, round, its index, players) alone: not on the number of
+    workers, and not on how often the collection was interrupted.
+    round, first: a later round of collecting draws other seeds, and goes behind the episodes of the earlier ones
+    players: who acts; None explores with `config.policies`
+
+    Raises ReverieError where the episodes will not fit on the disk, and where the world cannot be played.
+    """
+    indices = range(first, first + config.episodes)
+    missing = missing_episodes(store, indices)
+    require_space(store.folder, world, len(missing), needed_bytes(world, len(missing), config, store.entries))
+    sweep_temporary(store.folder / "episodes")
+    blocks = [
+        Block(
+            world=world,
+            folder=store.folder,
+            start=start,
+            stop=min(start + BLOCK_EPISODES, indices.stop),
+            max_steps=config.max_steps,
+            min_steps=config.min_steps,
+            seed=seed,
+            round=round,
+            make_players=players or Exploration(config.policies),
+        )
+        for start in sorted({index - (index - first) % BLOCK_EPISODES for index in missing})
+    ]
+    with progress(config.episodes, f"collect {world}", unit="episodes", done=len(indices) - len(missing)) as bar:
+        try:
+            return _play(blocks, workers, bar)
+        finally:
+            close_world()  # where there are no workers, it was opened here
+
+
+def _play(blocks: list[Block], workers: Workers, bar: Bar) -> Collected:
+    sum_ = Collected(0, 0, 0, 0, 0.0)
+    started = time.monotonic()
+
+    def add(index: int, tally: Tally) -> None:
+        nonlocal sum_
+        sum_ = Collected(
+            sum_.episodes + tally.episodes,
+            sum_.frames + tally.frames,
+            sum_.rejected + tally.rejected,
+            sum_.died + tally.died,
+            time.monotonic() - started,
+        )
+        counts = {"frames": sum_.frames, "frames/s": sum_.frames / sum_.seconds, "rejected": sum_.rejected}
+        bar.advance(tally.episodes, **counts)
+
+    workers.map(play_block, blocks, on_done=add)
+    return sum_
