@@ -30,7 +30,7 @@ class Arena:
     latent_size, memory_size: Nz of V and the cells of M (0 without an M), which decide C's size
     vision, memory, latents: folders of V, M and the encoded episodes. A dream needs no V and starts from latents; the
         world needs no latents, and no M where C sees z alone
-    max_steps, patience, slots: of episodes in the world, see `EvolutionConfig`
+    max_steps, patience, slots: of episodes in the world; `evolve` sets them, and where, as its config says
     """
 
     where: Literal["dream", "world"]

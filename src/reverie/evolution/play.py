@@ -116,8 +116,7 @@ class _Table:
         job = self.job[slot]
         self.deaths[job] += 1
         if self.deaths[job] >= TRIES:
-            raise ReverieError(
-                f"the world died {TRIES} times in the episode with seed {seeds[job]}; try the world by itself on that seed"
-            )
+            died = f"the world died {TRIES} times in the episode with seed {seeds[job]}"
+            raise ReverieError(f"{died}; try the world by itself on that seed")
         self.returns[job] = self.steps[job] = self.idle_steps[job] = 0
         self.waiting.appendleft(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def evolve(config: EvolutionConfig, arena: Arena, folder: str | Path, seed: int,
     the same bits as one that was not, with any number of workers.
     Raises ReverieError where a fitness is not finite or `folder` holds a search with other settings.
     """
+    arena = replace(arena, where=config.where, max_steps=config.max_steps, patience=config.patience, slots=config.slots)
     folder, shape = Path(folder), arena.controller_shape()
     settings = _settings(config, shape.parameter_count, seed)
     search, best, steps = _resume(folder, config, settings)
@@ -69,7 +70,7 @@ def evolve(config: EvolutionConfig, arena: Arena, folder: str | Path, seed: int,
                 best = _best(rivals, rescored, best, done)
                 save_controller(folder / BEST_FILE, shape, best.params)
                 steps += int(rescored.steps.sum())
-                values |= {"best": best.score, "search_mean": rescored.returns[0].mean()}
+                values |= {"rescored": best.score, "search_mean": rescored.returns[0].mean()}
 
             values |= {"sigma": search.sigma, "length": tried.steps.mean(), f"{arena.where}_steps": steps}
             bar.advance(1, fitness=float(values["mean"]), **({"best": best.score} if best else {}))
