@@ -65,8 +65,12 @@ class DreamVectorEnv(VectorEnv):
         seed: int | None = None,
         vision: ConvVAE | None = None,
         render_mode: str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        """seed: as if the first `reset` had it (None: of the system's entropy); vision: needed only to render."""
+        """seed: as if the first `reset` had it (None: of the system's entropy); vision: needed only to render.
+
+        dtype: of M's weights, None for the fastest here.
+        """
         check_dream(memory, starts, spec)
         check_render_mode(render_mode, vision)
         config = config or DreamConfig()
@@ -80,7 +84,7 @@ class DreamVectorEnv(VectorEnv):
         self.max_steps = config.max_steps or spec.max_steps
         self._vision = vision
         self._controller = ControllerConfig(features=features)
-        packed = PackedMemory(memory, compute_dtype(memory.bias.device.type))
+        packed = PackedMemory(memory, dtype or compute_dtype(memory.bias.device.type))
         kernel = load_kernel(packed.dtype) if packed.device.type == "cpu" else None
         self._rows = DreamRows(packed, num_envs, config.temperature, kernel)
         self._each = torch.arange(num_envs, device=packed.device)
@@ -92,7 +96,8 @@ class DreamVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._seeds = [EpisodeSeeds(each) for each in seeds_of(seed, num_envs)]
         self._steps = np.zeros(num_envs, np.int64)
-        self._terminated, self._truncated = np.ones(num_envs, bool), np.zeros(num_envs, bool)
+        self._terminated, self._truncated = np.zeros(num_envs, bool), np.zeros(num_envs, bool)
+        self._begun = np.zeros(num_envs, bool)
 
     @property
     def latents(self) -> np.ndarray:
@@ -113,6 +118,7 @@ class DreamVectorEnv(VectorEnv):
                 self._seeds[index] = EpisodeSeeds(seeds[index])
             z = self._noise.begin(index, self._seeds[index].next())
             self._rows.begin(slice(index, index + 1), torch.from_numpy(z).to(self._each.device))
+        self._begun[chosen] = True
         self._steps[chosen], self._terminated[chosen], self._truncated[chosen] = 0, False, False
         return self._observe(), {}
 
@@ -125,6 +131,7 @@ class DreamVectorEnv(VectorEnv):
     @torch.inference_mode()
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every unfinished dream with C's actions float32 [n, A]; one-hot is made of the largest."""
+        self._check_step(np.shape(actions))
         live = ~(self._terminated | self._truncated)
         action = torch.as_tensor(np.asarray(actions, np.float32), device=self._each.device)
         if self.world_spec.actions.kind == "discrete":
@@ -138,6 +145,12 @@ class DreamVectorEnv(VectorEnv):
         self._terminated |= live & dream_ended(outcome, ending, self.dream_config).numpy(force=True)
         self._truncated |= live & ~self._terminated & (self._steps >= self.max_steps)
         return self._observe(), reward.astype(np.float64), self._terminated.copy(), self._truncated.copy(), {}
+
+    def _check_step(self, shape: tuple[int, ...]) -> None:
+        if not self._begun.all():
+            raise ReverieError("the dreams have not begun; call reset before step")
+        if shape != self.action_space.shape:
+            raise ReverieError(f"actions have shape {shape}, expected {self.action_space.shape}")
 
     def _observe(self) -> np.ndarray:
         return features_of(self._controller, self._rows.z, self._rows.state).numpy(force=True).copy()

@@ -90,13 +90,13 @@ def load_kernel(dtype: torch.dtype) -> Kernel | None:
         return None
     command = [*compiler, *FLAGS, *(["-DBF16"] if dtype == torch.bfloat16 else []), str(SOURCE), "-lm"]
     name = f"dream-{fingerprint(command)}.so"
-    try:
-        return Kernel(build(command, cache_folder() / name))
-    except OSError:  # a cache that cannot be written to, or that nothing may be loaded from
-        with tempfile.TemporaryDirectory(prefix="reverie-") as folder:
-            return Kernel(build(command, Path(folder) / name))
-    except subprocess.SubprocessError:
-        return None
+    with tempfile.TemporaryDirectory(prefix="reverie-") as spare:  # for a cache that cannot be written to
+        for folder in (cache_folder(), Path(spare)):
+            try:
+                return Kernel(build(command, folder / name))
+            except (OSError, subprocess.SubprocessError):
+                continue
+    return None
 
 
 def find_compiler() -> list[str] | None:

@@ -1,0 +1,65 @@
+"""Where dreams begin."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from reverie.dream.starts import Starts, first_latents
+from reverie.errors import ReverieError
+
+
+class FakeLatents:
+    """`count` episodes of three frames, whose latents hold the episode's index."""
+
+    def __init__(self, count: int) -> None:
+        self.entries = tuple(SimpleNamespace(index=10 * position) for position in range(count))
+
+    def episode(self, index: int) -> SimpleNamespace:
+        mu = np.full((3, 2), index, np.float16)
+        mu[1:] = -1
+        return SimpleNamespace(mu=mu, logvar=-mu)
+
+
+def test_first_frames_of_all_episodes() -> None:
+    starts = first_latents(FakeLatents(4))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(starts.mu, np.repeat([[0], [10], [20], [30]], 2, 1))
+    np.testing.assert_array_equal(starts.logvar, -starts.mu)
+    assert starts.mu.dtype == np.float32
+    assert repr(starts) == "Starts(4, latent_size=2)"
+
+
+def test_a_limit_spreads_over_all_that_were_recorded() -> None:
+    starts = first_latents(FakeLatents(9), limit=3)  # type: ignore[arg-type]
+    assert starts.mu[:, 0].tolist() == [0, 40, 80]
+
+
+def test_draws_have_the_gaussians_mean_and_spread() -> None:
+    starts = Starts(np.array([[1, -2]], np.float32), np.log(np.array([[0.25, 4]], np.float32)))
+    rng = np.random.default_rng(0)
+    draws = np.stack([starts.draw(rng) for _ in range(4000)])
+    assert draws.dtype == np.float32
+    np.testing.assert_allclose(draws.mean(0), [1, -2], atol=4 * 2 / np.sqrt(4000))
+    np.testing.assert_allclose(draws.std(0), [0.5, 2], rtol=0.06)
+
+
+def test_every_start_is_drawn_alike() -> None:
+    starts = Starts(np.arange(4, dtype=np.float32)[:, None], np.full((4, 1), -40, np.float32))
+    rng = np.random.default_rng(0)
+    counts = np.bincount([round(float(starts.draw(rng)[0])) for _ in range(800)], minlength=4)
+    assert (abs(counts - 200) < 4 * np.sqrt(800 * 0.25 * 0.75)).all()
+
+
+def test_nothing_recorded() -> None:
+    with pytest.raises(ReverieError) as caught:
+        first_latents(FakeLatents(0))  # type: ignore[arg-type]
+    expected = "no episode has been encoded, and a dream starts from a recorded first frame; collect some"
+    assert str(caught.value) == expected
+
+
+def test_shapes_that_do_not_agree() -> None:
+    with pytest.raises(ReverieError) as caught:
+        Starts(np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32))
+    assert str(caught.value) == "dream starts have mu (2, 3) and logvar (2, 4), expected one [S, Nz] for both"
