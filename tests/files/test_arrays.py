@@ -14,6 +14,7 @@ from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.arrays import decode_arrays, encode_arrays, load_arrays, save_arrays
 
 REMEDY = "restore it from a copy, or remove it to have it made again"
+DIVERGED = "training diverged: try gentler settings, such as a lower learning rate"
 ARRAYS = {
     "weights": np.arange(12, dtype=np.float32).reshape(3, 4) / 7,
     "half": np.array([1.5, -0.0], np.float16),
@@ -115,7 +116,7 @@ def test_nan_is_neither_written_nor_read(tmp_path: Path, value: float, monkeypat
     broken = {"fine": np.array([1]), "w": np.array([0.0, value])}
     with pytest.raises(ReverieError) as caught:
         save_arrays(path, broken)
-    assert str(caught.value) == f"w became NaN or infinite and was not written to {path}; lower the learning rate"
+    assert str(caught.value) == f"w became NaN or infinite and was not written to {path}; {DIVERGED}"
     assert not path.exists()
     with monkeypatch.context() as patch:
         patch.setattr("reverie.files.arrays._not_finite", lambda arrays: None)

@@ -14,6 +14,8 @@ from files.crashes import cut_everywhere
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.metrics import MetricsLog, read_metrics
 
+DIVERGED = "training diverged: try gentler settings, such as a lower learning rate"
+
 
 def _write(path: Path, first: int, last: int) -> None:
     with MetricsLog(path, resume_step=first - 1) as log:
@@ -85,7 +87,7 @@ def test_nan_is_refused(tmp_path: Path, value: float) -> None:
     with MetricsLog(path, resume_step=0) as log:
         with pytest.raises(ReverieError) as caught:
             log.append(step=7, kl=1.0, loss=value)
-        assert str(caught.value) == f"loss became {float(value)} at step 7 in {path}; lower the learning rate"
+        assert str(caught.value) == f"loss became {float(value)} at step 7 in {path}; {DIVERGED}"
         assert read_metrics(path) == []
 
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.atomic import RESTORE, read_bytes, write_bytes
+from reverie.files.atomic import DIVERGED, RESTORE, read_bytes, write_bytes
 
 _DIGEST = "digest"
 
@@ -37,7 +37,7 @@ def encode_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] 
     ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     broken = _not_finite(ordered)
     if broken:
-        raise ReverieError(f"{broken} became NaN or infinite and was not written to {path}; lower the learning rate")
+        raise ReverieError(f"{broken} became NaN or infinite and was not written to {path}; {DIVERGED}")
     return save(ordered, metadata={**notes, _DIGEST: _digest(ordered, notes)})
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from reverie.errors import DamagedFileError, ReverieError
 
 RESTORE = "restore it from a copy, or remove it to have it made again"
+DIVERGED = "training diverged: try gentler settings, such as a lower learning rate"
 _TOKEN = secrets.token_hex(4)  # tells this process's temporary files from those of a dead one with the same id
 _COUNTER = itertools.count()
 _TEMPORARY = re.compile(r".+\.(\d+)-([0-9a-f]{8})-\d+\.tmp")

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.atomic import cannot_write, parse_json, read_bytes, write_bytes
+from reverie.files.atomic import DIVERGED, cannot_write, parse_json, read_bytes, write_bytes
 
 
 class MetricsLog:
@@ -29,12 +29,10 @@ class MetricsLog:
 
     def append(self, *, step: int, **values: float) -> None:
         """Add one row; a value that is NaN or infinite raises `ReverieError` naming it."""
-        row = {"step": step} | {
-            name: value if isinstance(value, int) else float(value) for name, value in values.items()
-        }
+        row = {"step": step} | {name: _number(value) for name, value in values.items()}
         for name, value in row.items():
             if not math.isfinite(value):
-                raise ReverieError(f"{name} became {value} at step {step} in {self.path}; lower the learning rate")
+                raise ReverieError(f"{name} became {value} at step {step} in {self.path}; {DIVERGED}")
         try:
             written = os.write(self._file, line := _line(row))
         except OSError as error:

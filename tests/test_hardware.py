@@ -1,0 +1,81 @@
+"""What the machine offers, and how many threads compute."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from reverie import hardware
+from reverie.errors import ReverieError
+from reverie.hardware import core_count, pin_threads, resolve_device, single_thread
+
+
+def test_cores_are_those_that_this_process_may_use() -> None:
+    program = "import os; os.sched_setaffinity(0, {0}); from reverie.hardware import core_count; print(core_count())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    assert 1 <= core_count() <= (os.cpu_count() or 1)
+
+
+@pytest.fixture
+def threads() -> object:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_threads_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    pin_threads(3)
+    assert torch.get_num_threads() == 3
+    monkeypatch.setattr(hardware, "core_count", lambda: 2)
+    pin_threads()
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("threads")
+def test_one_thread_for_a_while() -> None:
+    pin_threads(2)
+    environment = dict(os.environ)
+    with contextlib.suppress(KeyError), single_thread():
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == 2
+    assert dict(os.environ) == environment
+
+
+def test_one_thread_where_torch_comes_later() -> None:
+    program = """
+import os, sys
+from reverie.hardware import core_count, single_thread
+os.environ["OMP_NUM_THREADS"] = "2"
+os.environ.pop("MKL_NUM_THREADS", None)
+with single_thread():
+    assert "torch" not in sys.modules
+    import torch
+    print(torch.get_num_threads())
+assert torch.get_num_threads() == core_count()
+print(os.environ["OMP_NUM_THREADS"], "MKL_NUM_THREADS" in os.environ)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n2 False\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gpu", "unknown device 'gpu'; expected auto, cpu or cuda"),
+        ("cuda", "device 'cuda' was asked for, but no CUDA device is available; use --device cpu"),
+    ],
+)
+def test_devices_that_are_not_there(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ReverieError) as caught:
+        resolve_device(name)
+    assert str(caught.value) == message
+    assert resolve_device() == resolve_device("cpu") == torch.device("cpu")
