@@ -124,8 +124,7 @@ def test_a_killed_collection_goes_on_to_the_same_store(tmp_path: Path, reference
     """kill -9 at whatever moment, several times over; the workers die with it."""
     program = (
         "import sys; from reverie.rollouts.collect import *; "
-        "pool = Workers(2); "
-        f"collect('tiny', Store(Path(sys.argv[1])), {CONFIG!r}, seed=7, workers=pool)"
+        f"collect('tiny', Store(sys.argv[1]), {CONFIG!r}, seed=7, workers=Workers(2))"
     )
     for _ in range(3):
         process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "store")])
