@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reverie.errors import DamagedFileError
+from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.atomic import sweep_temporary
 from reverie.files.training import pack
 from reverie.progress import progress
@@ -60,6 +60,8 @@ def encode_store(model: ConvVAE, store: Store, folder: str | Path) -> Latents:
     The latents of an episode depend on V and that episode alone. A part is still true while V's weights and the
     episodes' checksums are the ones that it names.
     """
+    if not store.entries:
+        raise ReverieError(f"{store.folder} holds no episodes; run `reverie collect` first")
     folder, fast = Path(folder), fast_copy(model)
     parts = _parts(store.entries, _digest(model))
     wanted = [part_path(folder, number) for number in range(len(parts))]
