@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -30,6 +30,12 @@ class Batch:
     def __repr__(self) -> str:
         steps, streams, latent_size = self.z.shape
         return f"Batch(steps={steps}, streams={streams}, latent_size={latent_size}, device={self.z.device})"
+
+    def cut(self, steps: int) -> tuple[Batch, Batch]:
+        """The first `steps` steps, and the others."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        first = Batch(**{name: part[:steps] for name, part in parts.items()})
+        return first, Batch(**{name: part[steps:] for name, part in parts.items()})
 
 
 def draw_batch(window: Window, noise_seed: int, device: torch.device | str = "cpu") -> Batch:

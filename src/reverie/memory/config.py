@@ -58,6 +58,8 @@ class MemoryConfig:
                 raise ReverieError(
                     f"memory.{name} is {value!r}, expected a whole number of at least {lowest}; {REMEDY}"
                 )
+        if self.held_out_every == 1:
+            raise ReverieError(f"memory.held_out_every is 1, expected 0 or at least 2; {REMEDY}")
         for name in ("learning_rate", "final_learning_rate", "clip", "done_weight", "decay"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -80,9 +82,16 @@ class MemoryConfig:
         return 3 * self.mixtures * self.latent_size
 
     @property
+    def output_sizes(self) -> dict[str, int]:
+        """The parts of M's outputs in their order, and how many numbers each has."""
+        sizes = {"mixtures": self.mixture_size, "done": 1, "reward": 1, "action": self.action_size}
+        absent = {"done": not self.done_head, "reward": not self.reward_head, "action": not self.action_head}
+        return {name: size for name, size in sizes.items() if not absent.get(name)}
+
+    @property
     def output_size(self) -> int:
-        """Numbers that leave M at each step: the mixtures, then done, reward and action where asked for."""
-        return self.mixture_size + self.done_head + self.reward_head + self.action_head * self.action_size
+        """Numbers that leave M at each step."""
+        return sum(self.output_sizes.values())
 
 
 LOWEST = {

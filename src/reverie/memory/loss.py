@@ -25,21 +25,19 @@ def memory_loss(
     reward: squared error in units of `reward_scale`; action: squared error of the next action, cross entropy where
     actions are `one_hot`. The loss is their sum. Matrices are multiplied in `dtype`, the rest is in float32.
     """
-    config = model.config
     state, hidden = model.unroll(state, batch.z, batch.action, batch.restart, dtype)
     outputs = F.linear(hidden.flatten(0, 1), model.head_weight.to(dtype), model.head_bias.to(dtype))
-    mixtures, extra = outputs.split((config.mixture_size, config.output_size - config.mixture_size), -1)
-    metrics = {"z_nll": mixture_nll(mixtures, batch.next_z.flatten(0, 1), config.mixtures)}
-    extra = extra.float()
-    if config.done_head:
-        weight = torch.tensor(config.done_weight, device=extra.device)
-        done, extra = extra[:, 0], extra[:, 1:]
-        metrics["done"] = F.binary_cross_entropy_with_logits(done, batch.done.flatten(), pos_weight=weight)
-    if config.reward_head:
-        reward, extra = extra[:, 0], extra[:, 1:]
+    parts = model.parts(outputs)
+    metrics = {"z_nll": mixture_nll(parts["mixtures"], batch.next_z.flatten(0, 1), model.config.mixtures)}
+    if "done" in parts:
+        weight = torch.tensor(model.config.done_weight, device=outputs.device)
+        logit = parts["done"].float().squeeze(-1)
+        metrics["done"] = F.binary_cross_entropy_with_logits(logit, batch.done.flatten(), pos_weight=weight)
+    if "reward" in parts:
+        reward = parts["reward"].float().squeeze(-1)
         metrics["reward"] = F.mse_loss(reward, batch.reward.flatten() / model.reward_scale)
-    if config.action_head:
-        metrics["action"] = _action_loss(extra, batch, one_hot)
+    if "action" in parts:
+        metrics["action"] = _action_loss(parts["action"].float(), batch, one_hot)
     return state, torch.stack(list(metrics.values())).sum(), metrics
 
 
@@ -79,7 +77,9 @@ class _MixtureNLL(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grads[0].to(gradient.dtype), None, None
+        if grads[0] != 1:  # it is 1 where the loss is a plain sum of its terms: spare a pass over a large tensor
+            gradient = gradient * grads[0].to(gradient.dtype)
+        return gradient, None, None
 
 
 def _chunk(parts: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -88,18 +88,23 @@ class MDNRNN(nn.Module):
         return self.split(F.linear(h, self.head_weight, self.head_bias))
 
     def split(self, outputs: Tensor) -> Prediction:
-        """Name the parts of outputs [..., output_size]: mixtures [3, K, Nz], then done, reward and action."""
-        config = self.config
-        mixtures, extra = outputs.split((config.mixture_size, config.output_size - config.mixture_size), -1)
+        """Name what outputs [..., output_size] mean."""
+        parts = self.parts(outputs)
         # K lies before Nz in memory, so that sums over K run along whole rows
-        parts = mixtures.unflatten(-1, (3, config.mixtures, config.latent_size)).transpose(-1, -2)
-        logits, mean, log_std = parts.unbind(-3)
-        done, reward = int(config.done_head), int(config.reward_head)
+        mixtures = parts["mixtures"].unflatten(-1, (3, self.config.mixtures, self.config.latent_size))
+        logits, mean, log_std = mixtures.transpose(-1, -2).unbind(-3)
         return Prediction(
             logits,
             mean,
             log_std,
-            extra[..., 0] if done else None,
-            extra[..., done] * self.reward_scale if reward else None,
-            extra[..., done + reward :] if config.action_head else None,
+            parts["done"].squeeze(-1) if "done" in parts else None,
+            parts["reward"].squeeze(-1) * self.reward_scale if "reward" in parts else None,
+            parts.get("action"),
         )
+
+    def parts(self, outputs: Tensor) -> dict[str, Tensor]:
+        """Cut outputs [..., output_size] by `MemoryConfig.output_sizes`; mixtures are [..., 3 K Nz]."""
+        sizes = self.config.output_sizes
+        if len(sizes) == 1:  # a cut into one part would copy its gradient
+            return {"mixtures": outputs}
+        return dict(zip(sizes, outputs.split(tuple(sizes.values()), -1), strict=True))

@@ -99,19 +99,21 @@ def load_memory(folder: str | Path) -> MDNRNN:
 def _unseen_batch(
     latents: Latents, actions: ActionSpec, config: MemoryConfig, seed: int, held_out: list[int], device: Any
 ) -> Batch | None:
-    """One batch of held-out episodes with fixed noise, the same for a whole training; None where none is held out."""
+    """Two windows of held-out episodes with fixed noise, the same for a whole training; None where none is held out."""
     if not held_out:
         return None
-    window = Streams(latents, actions, config.batch_size, config.window, seed, held_out).window(0)
+    window = Streams(latents, actions, config.batch_size, 2 * config.window, seed, held_out).window(0)
     return draw_batch(window, torch_seed(seed, "memory", "held out"), device)
 
 
 @torch.no_grad()
 def _held_out_losses(model: MDNRNN, batch: Batch | None, one_hot: bool, dtype: torch.dtype) -> dict[str, float]:
-    """The terms of the loss on the held-out batch, M beginning it with a zero state."""
+    """The terms of the loss on the second window, M having seen the first: no stream is met with a cold state."""
     if batch is None:
         return {}
-    _, _, metrics = memory_loss(model, model.initial_state(batch.z.shape[1]), batch, one_hot, dtype)
+    seen, unseen = batch.cut(len(batch.z) // 2)
+    state, _ = model.unroll(model.initial_state(batch.z.shape[1]), seen.z, seen.action, seen.restart, dtype)
+    _, _, metrics = memory_loss(model, state, unseen, one_hot, dtype)
     return {f"held_out_{name}": value.item() for name, value in metrics.items()}
 
 

@@ -1,0 +1,116 @@
+"""M's loss against formulas written down again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from reverie.memory.batch import Batch
+from reverie.memory.config import MemoryConfig
+from reverie.memory.loss import CHUNK_ROWS, memory_loss, mixture_nll
+from reverie.memory.mixture import log_prob
+from reverie.memory.model import MDNRNN, Prediction
+
+CONFIG = MemoryConfig(
+    latent_size=4, action_size=2, hidden_size=8, restart_input=True, done_head=True, reward_head=True, action_head=True
+)
+STEPS, ROWS = 6, 3
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def make_batch() -> Batch:
+    flags = (numbers(3, STEPS, ROWS) > 0.5).float()
+    return Batch(
+        z=numbers(STEPS, ROWS, 4, seed=1),
+        action=numbers(STEPS, ROWS, 2, seed=2),
+        restart=flags[0],
+        next_z=numbers(STEPS, ROWS, 4, seed=3),
+        done=flags[1],
+        reward=numbers(STEPS, ROWS, seed=4) * 50,
+        next_action=numbers(STEPS, ROWS, 2, seed=5).tanh(),
+        has_next=flags[2],
+    )
+
+
+def predict(model: MDNRNN, batch: Batch) -> Prediction:
+    """What the model says of a batch, [B, L] in front."""
+    z, action, restart = (part.transpose(0, 1) for part in (batch.z, batch.action, batch.restart))
+    return model(model.initial_state(ROWS), z, action, restart)[1]
+
+
+def test_mixture_nll_equals_log_prob_with_its_gradient() -> None:
+    rows = CHUNK_ROWS + 3
+    outputs = (numbers(rows, 3 * 5 * 4).double() * 2).requires_grad_()
+    z = numbers(rows, 4, seed=1).double()
+    parts = outputs.view(rows, 3, 5, 4).transpose(-1, -2).unbind(1)
+    (expected,) = torch.autograd.grad(-log_prob(*parts, z).mean() * 3, outputs)
+    value = mixture_nll(outputs, z, 5)
+    exact = -log_prob(*parts, z).mean()
+    (found,) = torch.autograd.grad(value * 3, outputs)
+    assert value.item() == pytest.approx(exact.item(), rel=1e-12)
+    torch.testing.assert_close(found, expected)
+
+
+def test_terms_equal_their_formulas() -> None:
+    model, batch = MDNRNN(CONFIG, seed=1), make_batch()
+    model.reward_scale.fill_(50.0)
+    _, loss, metrics = memory_loss(model, model.initial_state(ROWS), batch)
+    found = predict(model, batch)
+    done, p = batch.done.t().numpy(), 1 / (1 + np.exp(-found.done_logit.detach().double().numpy()))
+    has_next = batch.has_next.t().numpy()
+    errors = np.square(np.tanh(found.action.detach().numpy()) - batch.next_action.transpose(0, 1).numpy()).mean(-1)
+    expected = {
+        "z_nll": -log_prob(*found[:3], batch.next_z.transpose(0, 1)).mean().item(),
+        "done": -(10 * done * np.log(p) + (1 - done) * np.log(1 - p)).mean(),
+        "reward": np.square((found.reward.detach().numpy() - batch.reward.t().numpy()) / 50).mean(),
+        "action": (errors * has_next).sum() / has_next.sum(),
+    }
+    assert {name: value.item() for name, value in metrics.items()} == pytest.approx(expected, rel=1e-5)
+    assert loss.item() == pytest.approx(sum(expected.values()), rel=1e-5)
+
+
+def test_one_hot_actions_are_predicted_by_cross_entropy() -> None:
+    model, batch = MDNRNN(CONFIG, seed=1), make_batch()
+    chosen = (batch.next_action[..., 0] > 0).long()
+    batch.next_action[:] = torch.nn.functional.one_hot(chosen, 2)
+    _, _, metrics = memory_loss(model, model.initial_state(ROWS), batch, one_hot=True)
+    logits = predict(model, batch).action.detach().double().transpose(0, 1)
+    losses = -torch.log(logits.softmax(-1).gather(-1, chosen[..., None]).squeeze(-1))
+    expected = float((losses * batch.has_next).sum() / batch.has_next.sum())
+    assert metrics["action"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_heads_only_the_latent_counts() -> None:
+    model = MDNRNN(MemoryConfig(latent_size=4, action_size=2, hidden_size=8))
+    _, loss, metrics = memory_loss(model, model.initial_state(ROWS), make_batch())
+    assert list(metrics) == ["z_nll"]
+    assert loss == metrics["z_nll"]
+
+
+def test_training_starts_at_the_loss_of_a_unit_normal() -> None:
+    model = MDNRNN(MemoryConfig())
+    batch = Batch(
+        *(numbers(40, 10, size, seed=size) for size in (32, 3)),
+        *(torch.zeros(40, 10),),
+        *(
+            numbers(40, 10, 32, seed=9),
+            torch.zeros(40, 10),
+            torch.zeros(40, 10),
+            numbers(40, 10, 3),
+            torch.ones(40, 10),
+        ),
+    )
+    _, loss, _ = memory_loss(model, model.initial_state(10), batch)
+    assert loss.item() == pytest.approx(0.5 * np.log(2 * np.pi) + 0.5, abs=0.1)
+
+
+def test_bfloat16_stays_close_to_float32() -> None:
+    model, batch = MDNRNN(CONFIG, seed=1), make_batch()
+    _, fine, _ = memory_loss(model, model.initial_state(ROWS), batch)
+    _, coarse, _ = memory_loss(model, model.initial_state(ROWS), batch, dtype=torch.bfloat16)
+    assert coarse.item() == pytest.approx(fine.item(), rel=0.01)

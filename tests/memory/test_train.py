@@ -1,0 +1,169 @@
+"""Training M: it learns, it resumes to the same bits, it says what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import reverie.memory.train
+from reverie.errors import ReverieError
+from reverie.files.checkpoint import latest_checkpoint
+from reverie.files.metrics import read_metrics
+from reverie.memory.config import MemoryConfig
+from reverie.memory.loss import memory_loss
+from reverie.memory.model import MDNRNN
+from reverie.memory.train import load_memory, train_memory
+from reverie.worlds.spec import ActionSpec
+
+from .orbits import ACTIONS, Orbits
+
+LENGTHS = [20 + index for index in range(20)]
+
+
+def config(**changes: Any) -> MemoryConfig:
+    settings: dict[str, Any] = {
+        "latent_size": 4,
+        "action_size": 2,
+        "hidden_size": 16,
+        "restart_input": True,
+        "done_head": True,
+        "reward_head": True,
+        "batch_size": 8,
+        "window": 8,
+        "updates": 7,
+        "log_every": 2,
+        "checkpoint_every": 3,
+        "decay": 0.999,
+    }
+    return MemoryConfig(**settings | changes)
+
+
+def train(folder: Path, latents: Orbits | None = None, actions: ActionSpec = ACTIONS, **changes: Any) -> MDNRNN:
+    return train_memory(config(**changes), latents or Orbits(LENGTHS), actions, folder, seed=0)
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    found = read_metrics(folder / "metrics.jsonl")
+    return [{name: value for name, value in row.items() if name != "updates_per_second"} for row in found]
+
+
+def interrupt_at(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the training's n-th loss end in Ctrl-C."""
+    calls = 0
+
+    def loss(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += torch.is_grad_enabled()
+        if calls == call:
+            raise KeyboardInterrupt
+        return memory_loss(*arguments)
+
+    monkeypatch.setattr(reverie.memory.train, "memory_loss", loss)
+
+
+@pytest.mark.parametrize("call", [2, 5, 7])
+def test_resumes_to_the_same_bits(call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(call, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "broken")
+    train(tmp_path / "broken")
+    whole, broken = (latest_checkpoint(tmp_path / name) for name in ("whole", "broken"))
+    assert whole is not None
+    assert broken is not None
+    assert (broken.step, broken.state) == (7, whole.state)
+    assert broken.arrays.keys() == whole.arrays.keys() > {"state.h", "state.c", "model.reward_scale"}
+    for name, array in whole.arrays.items():
+        assert array.tobytes() == broken.arrays[name].tobytes(), name
+    assert rows(tmp_path / "broken") == rows(tmp_path / "whole")
+
+
+def test_the_state_of_the_lstm_is_carried_over_windows(tmp_path: Path) -> None:
+    train(tmp_path / "one", updates=1, checkpoint_every=1)
+    train(tmp_path / "two", updates=2, checkpoint_every=1)
+    states = [latest_checkpoint(tmp_path / name) for name in ("one", "two")]
+    assert all(state is not None and np.abs(state.arrays["state.c"]).min() > 0 for state in states)
+
+
+def test_learns_what_can_be_predicted(tmp_path: Path) -> None:
+    train(tmp_path, hidden_size=32, updates=150, log_every=50, checkpoint_every=50, learning_rate=1e-2, decay=0.98)
+    first, *_, last = read_metrics(tmp_path / "metrics.jsonl")
+    assert last["held_out_z_nll"] < -0.9 < first["held_out_z_nll"]  # not to predict costs 1.1, to know all -1.58
+    assert last["z_nll"] == pytest.approx(last["held_out_z_nll"], abs=0.4)
+    assert last["held_out_reward"] < 0.1  # 1 is to predict 0
+    assert last["learning_rate"] < 1e-3
+
+
+def test_the_next_action_is_learned(tmp_path: Path) -> None:
+    orbits = Orbits(LENGTHS, one_hot=True)
+    for episode in orbits.episodes.values():
+        episode.actions[:] = np.eye(2)[np.arange(len(episode)) % 2]
+    train(tmp_path, orbits, ActionSpec("discrete", 2), action_head=True, updates=100, learning_rate=2e-2)
+    first, *_, last = read_metrics(tmp_path / "metrics.jsonl")
+    assert first["action"] > 0.5
+    assert last["held_out_action"] < 0.15
+
+
+def test_rows_and_what_they_hold(tmp_path: Path) -> None:
+    train(tmp_path)
+    found = rows(tmp_path)
+    assert [row["step"] for row in found] == [2, 3, 4, 6, 7]
+    terms = {"step", "z_nll", "done", "reward", "learning_rate"}
+    measured = terms | {"held_out_z_nll", "held_out_done", "held_out_reward"}
+    assert [set(row) for row in found] == [terms, measured, terms, measured, measured]
+
+
+def test_nothing_held_out(tmp_path: Path) -> None:
+    train(tmp_path, held_out_every=0)
+    assert not any(name.startswith("held_out") for row in rows(tmp_path) for name in row)
+
+
+def test_what_was_trained_is_loaded(tmp_path: Path) -> None:
+    trained, loaded = train(tmp_path), load_memory(tmp_path)
+    assert loaded.config == replace(trained.config, log_every=20, checkpoint_every=100)  # not M's own: defaults
+    for name, value in trained.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name]), name
+    assert float(loaded.reward_scale) == pytest.approx(0.7, abs=0.1)
+
+
+def test_untrained(tmp_path: Path) -> None:
+    train(tmp_path, updates=0)
+    checkpoint = latest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.step == 0
+    assert not load_memory(tmp_path).bias.any()
+
+
+def test_a_loss_that_is_not_finite_names_the_update(tmp_path: Path) -> None:
+    orbits = Orbits(LENGTHS)
+    train(tmp_path, orbits)
+    for episode in orbits.episodes.values():
+        episode.mu[:] = np.nan
+    with pytest.raises(ReverieError) as error:
+        train(tmp_path / "other", orbits)
+    assert str(error.value) == (
+        "M's loss is nan at update 1, expected a finite number; "
+        "lower memory.learning_rate (0.001) and train M again in another run folder"
+    )
+    assert latest_checkpoint(tmp_path / "other") is None
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    train(tmp_path)
+    with pytest.raises(ReverieError) as error:
+        train(tmp_path, window=6)
+    assert str(error.value) == (
+        f"{tmp_path} holds a training of M with window 8, asked for 6; use the same settings or another run folder"
+    )
+
+
+def test_nothing_to_load(tmp_path: Path) -> None:
+    with pytest.raises(ReverieError) as error:
+        load_memory(tmp_path)
+    assert str(error.value) == f"{tmp_path} holds no checkpoint of M; run `reverie memory` first"
