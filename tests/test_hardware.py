@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import subprocess
 import sys
 
@@ -79,3 +80,18 @@ def test_devices_that_are_not_there(name: str, message: str, monkeypatch: pytest
         resolve_device(name)
     assert str(caught.value) == message
     assert resolve_device() == resolve_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes glibc")
+def test_memory_that_was_freed_is_kept() -> None:
+    program = (
+        "import resource, sys; from reverie.hardware import keep_freed_memory\n"
+        "if sys.argv[1] == 'keep': keep_freed_memory()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "bytearray(b'x') * 2**26; before = faults(); bytearray(b'x') * 2**26; print(faults() - before)"
+    )
+    faults = [
+        int(subprocess.run([sys.executable, "-c", program, mode], capture_output=True, text=True, check=True).stdout)
+        for mode in ("keep", "give back")
+    ]
+    assert faults[0] < 100 < faults[1]  # 64 MB are 16,384 pages of 4 kB, or 32 of 2 MB
