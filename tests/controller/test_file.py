@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reverie.controller.config import ControllerConfig
+from reverie.controller.file import load_controller, save_controller
+from reverie.controller.model import Controller
+from reverie.errors import DamagedFileError
+from reverie.files.checkpoint import save_arrays
+from reverie.worlds.spec import ActionSpec
+
+
+@pytest.mark.parametrize("config", [ControllerConfig(), ControllerConfig("hidden", "zch", 7, bias=False)])
+@pytest.mark.parametrize("actions", [ActionSpec("driving", 3), ActionSpec("discrete", 4)], ids=lambda a: a.kind)
+def test_round_trip(config: ControllerConfig, actions: ActionSpec, tmp_path: Path) -> None:
+    controller = Controller(config, 11, actions)
+    params = np.random.default_rng(0).normal(size=controller.parameter_count)
+    save_controller(tmp_path / "best.safetensors", controller, params)
+    loaded, read = load_controller(tmp_path / "best.safetensors")
+    np.testing.assert_array_equal(read, params)
+    assert (loaded.config, loaded.feature_size, loaded.actions) == (config, 11, actions)
+
+
+def test_refuses_what_is_no_controller(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    save_arrays(path, {"params": np.zeros(3)})
+    with pytest.raises(DamagedFileError) as error:
+        load_controller(path)
+    assert str(error.value) == f"{path} does not hold a controller (KeyError('shape')); evolve it again"
+    save_controller(path, Controller(ControllerConfig(), 11, ActionSpec("driving", 3)), np.zeros(35))
+    with pytest.raises(DamagedFileError) as error:
+        load_controller(path)
+    assert str(error.value) == f"{path} holds parameters of shape (35,), expected (36,); evolve it again"
+
+
+def test_refuses_an_altered_file(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    save_controller(path, Controller(ControllerConfig(), 11, ActionSpec("driving", 3)), np.ones(36))
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DamagedFileError, match=r"best\.safetensors was altered"):
+        load_controller(path)

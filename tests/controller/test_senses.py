@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.controller.config import ControllerConfig
+from reverie.controller.senses import AgentState, Senses, features
+from reverie.errors import ReverieError
+from reverie.hardware import single_thread
+from reverie.memory.config import MemoryConfig
+from reverie.memory.lstm import LSTMState
+from reverie.memory.model import MDNRNN
+from reverie.vision.encode import encode_frames
+from reverie.vision.model import ConvVAE, fast_copy
+from reverie.worlds.spec import ActionSpec
+
+Z, H = 4, 6
+ACTIONS = ActionSpec("three-way", 1)
+VISION = ConvVAE(Z)
+MEMORY = MDNRNN(MemoryConfig(latent_size=Z, action_size=1, hidden_size=H, restart_input=True), seed=1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    with single_thread():
+        yield
+
+
+@pytest.mark.parametrize("names", ["z", "zh", "zch"])
+def test_features_stand_in_the_papers_order(names: str) -> None:
+    parts = {"z": torch.full((5, Z), 1.0), "h": torch.full((5, H), 2.0), "c": torch.full((5, H), 3.0)}
+    seen = features(ControllerConfig(features=names), parts["z"], LSTMState(h=parts["h"], c=parts["c"]))
+    assert torch.equal(seen, torch.cat([parts[name] for name in names], -1))
+
+
+def some_state() -> AgentState:
+    return AgentState(LSTMState(torch.rand(3, H), torch.rand(3, H)), torch.zeros(3))
+
+
+def test_an_episode_starts_from_nothing() -> None:
+    before = some_state()
+    after = before.restarted(np.array([False, True, False]))
+    assert after.restart.tolist() == [0, 1, 0]
+    for old, new in zip(before.memory, after.memory, strict=True):
+        assert (new[1] == 0).all()
+        assert torch.equal(new[[0, 2]], old[[0, 2]])
+    assert before.restart.tolist() == [0, 0, 0]
+
+
+def test_rows_go_out_and_come_back() -> None:
+    before, index = some_state(), torch.tensor([2, 0])
+    part = before.rows(index)
+    assert torch.equal(part.memory.c, before.memory.c[index])
+    other = AgentState(LSTMState(part.memory.h + 1, part.memory.c + 2), part.restart + 1)
+    after = before.replaced(index, other)
+    assert torch.equal(after.memory.h[1], before.memory.h[1])
+    assert torch.equal(after.memory.h[index], before.memory.h[index] + 1)
+    assert torch.equal(after.memory.c[index], before.memory.c[index] + 2)
+    assert after.restart.tolist() == [1, 0, 1]
+
+
+def test_z_is_drawn_from_what_v_sees() -> None:
+    frames = np.random.default_rng(5).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    noise = np.random.default_rng(6).standard_normal((3, Z), np.float32)
+    mu, logvar = (out.numpy() for out in encode_frames(fast_copy(VISION), frames))
+    drawn = Senses(VISION, None, ControllerConfig(features="z"), ACTIONS).see(frames, noise)
+    np.testing.assert_allclose(drawn, mu + np.exp(logvar / 2) * noise, atol=1e-6)
+    plain = Senses(VISION, None, ControllerConfig(features="z"), ACTIONS, sample_z=False).see(frames, None)
+    np.testing.assert_array_equal(plain, mu)
+
+
+@pytest.mark.parametrize(("output", "felt"), [(-0.9, -1.0), (0.1, 0.0), (0.5, 1.0)])
+def test_m_follows_what_the_world_felt(output: float, felt: float) -> None:
+    senses = Senses(VISION, MEMORY, ControllerConfig(features="zh"), ACTIONS)
+    z = torch.rand(3, Z)
+    after = senses.follow(some_state().restarted(np.ones(3, bool)), z, torch.full((3, 1), output))
+    with torch.no_grad():
+        expected, _ = MEMORY.step(MEMORY.initial_state(3), z, torch.full((3, 1), felt), torch.ones(3))
+    assert torch.equal(after.memory.h, expected.h)
+    assert after.restart.tolist() == [0, 0, 0]
+
+
+def test_sizes() -> None:
+    senses = Senses(VISION, MEMORY, ControllerConfig(features="zch"), ACTIONS)
+    assert senses.feature_size == Z + 2 * H
+    assert senses.features(senses.initial(5), torch.zeros(5, Z)).shape == (5, Z + 2 * H)
+
+
+def test_refuses_m_that_is_missing() -> None:
+    with pytest.raises(ReverieError) as error:
+        Senses(VISION, None, ControllerConfig(features="zh"), ACTIONS)
+    assert str(error.value) == "controller features are 'zh', and there is no M; train M or use z"
