@@ -26,7 +26,7 @@ from reverie.worlds.registry import make
 from reverie.worlds.spec import ActionSpec, WorldSpec
 from reverie.worlds.vector import Outcome, WorldVectorEnv
 
-CONFIG = CollectConfig(episodes=21, max_steps=60, min_steps=5, policies=("uniform", "brownian"))
+CONFIG = CollectConfig(episodes=21, max_steps=60, min_steps=5, policies=("uniform", "brownian", "random-network"))
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Entry, ...]:
 def test_every_index_is_there_once_and_no_episode_is_too_short_or_long(reference: tuple[Entry, ...]) -> None:
     assert [entry.index for entry in reference] == list(range(21))
     assert all(5 <= entry.steps <= 60 for entry in reference)
-    assert {entry.policy for entry in reference} == {"uniform", "brownian"}
+    assert {entry.policy for entry in reference} == set(CONFIG.policies)
     assert len({entry.seed for entry in reference}) == 21
 
 
@@ -78,7 +78,7 @@ def test_an_episode_is_what_its_seed_and_policy_give(tmp_path: Path) -> None:
             path = ("collect", 0, entry.index, number)
             (seed,) = training_seeds(7, *path, count=1)
             rng = generator(7, *path)
-            name = CONFIG.policies[int(rng.integers(2))]
+            name = CONFIG.policies[int(rng.integers(3))]
             policy = make_policy(name, world.world_spec.actions, rng)
             frames, _ = world.reset(seed=[seed])
             seen, actions, rewards, ended = [frames[0]], [], [], False

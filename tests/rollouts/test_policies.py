@@ -114,13 +114,28 @@ def test_a_brownian_walk_moves_little_each_step_and_everywhere_in_time() -> None
 
 
 def test_a_random_network_answers_the_frame() -> None:
-    policy = make_policy("random-network", SPECS[0], np.random.default_rng(0))
-    one, other = frames(2)
-    np.testing.assert_array_equal(policy.act(one), policy.act(one))
-    assert (policy.act(one) != policy.act(other)).any()
-    sizes = [np.abs(play("random-network", SPECS[0], 1, seed)).mean() for seed in range(200)]
-    assert np.quantile(sizes, 0.1) < 0.1
-    assert np.quantile(sizes, 0.9) > 0.5
+    """Two that differ in one frame differ in their action there, and little by little forget it."""
+    shown = frames(300)
+    changed = shown.copy()
+    changed[9] = 255 - changed[9]
+    ours, theirs = (make_policy("random-network", SPECS[0], np.random.default_rng(0)) for _ in range(2))
+    gaps = [np.abs(ours.act(a) - theirs.act(b)).max() for a, b in zip(shown, changed, strict=True)]
+    assert max(gaps[:9]) == 0
+    assert gaps[9] > 0.01
+    assert max(gaps[-50:]) < 1e-3
+
+
+def test_random_networks_answer_little_or_much() -> None:
+    """On a picture that stands still but for a moving bar, each has a range of its own."""
+    shown = np.full((100, 64, 64, 3), 90, np.uint8)
+    for t in range(100):
+        shown[t, :, t % 64 : t % 64 + 12] = 200
+    spreads = []
+    for seed in range(100):
+        policy = make_policy("random-network", THREE_WAY, np.random.default_rng(seed))
+        spreads.append(np.std([policy.act(frame)[0] for frame in shown]))
+    assert np.quantile(spreads, 0.1) < 0.2
+    assert np.quantile(spreads, 0.9) > 0.5
 
 
 def test_an_unknown_policy_is_an_error() -> None:

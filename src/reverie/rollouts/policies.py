@@ -112,23 +112,33 @@ class Brownian:
 class RandomNetwork:
     """A fresh random network of one hidden layer on 8x8 pixels of the frame: actions that answer what is seen.
 
-    The gain of its last layer is drawn too, from 0.03 to 3: some hardly leave 0, some flip between the ends. (The
-    paper's random car is such a network: near 0 it drives straight on at half throttle, where white noise stands.)
+    Running averages standardise the pixels, as V does what the paper's random controllers see; without that the
+    unchanging part of a picture decides alone. The gain is drawn too: some hardly leave 0, some flip between the ends.
     """
 
-    hidden = 16
+    hidden, forgetting = 16, 0.05
 
     def __init__(self, actions: ActionSpec, rng: np.random.Generator) -> None:
         self.actions = actions
         inputs = 8 * 8 * 3
-        gain = np.exp(rng.uniform(np.log(0.03), np.log(3)))
-        self.first = rng.normal(0, 3 / np.sqrt(inputs), (self.hidden, inputs))
+        gain = np.exp(rng.uniform(np.log(0.3), np.log(3)))
+        self.first = rng.normal(0, 1 / np.sqrt(inputs), (self.hidden, inputs))
         self.second = rng.normal(0, gain / np.sqrt(self.hidden), (actions.size, self.hidden))
+        self.bias = rng.normal(0, 0.3, actions.size)
+        self.mean: np.ndarray | None = None
+        self.variance = 0.01
 
     def act(self, frame: np.ndarray) -> np.ndarray:
-        pixels = frame[4::8, 4::8].reshape(-1) / 255.0 - 0.5
-        hidden = np.tanh(self.first @ pixels)
-        return emit(self.actions, np.tanh(self.second @ hidden))
+        hidden = np.tanh(self.first @ self._standardised(frame[4::8, 4::8].reshape(-1) / 255.0))
+        return emit(self.actions, np.tanh(self.second @ hidden + self.bias))
+
+    def _standardised(self, pixels: np.ndarray) -> np.ndarray:
+        if self.mean is None:
+            self.mean = pixels
+        change = pixels - self.mean
+        self.mean = self.mean + self.forgetting * change
+        self.variance += self.forgetting * (np.mean(change**2) - self.variance)
+        return change / np.sqrt(self.variance + 1e-4)
 
 
 MAKERS: dict[str, Callable[[ActionSpec, np.random.Generator], Policy]] = {

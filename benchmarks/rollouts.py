@@ -1,0 +1,126 @@
+"""Figures of docs/collect.md: collecting, codecs on real frames, batches from the disk.
+
+python benchmarks/rollouts.py doom 40 --policies held long-held sweep
+python benchmarks/rollouts.py carracing 16 --policies random-network brownian
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import blosc2
+import numpy as np
+
+from reverie.hardware import core_count
+from reverie.rollouts.batches import FrameBatches
+from reverie.rollouts.chunks import FRAME_BYTES
+from reverie.rollouts.collect import collect
+from reverie.rollouts.config import CollectConfig
+from reverie.rollouts.store import Store
+from reverie.workers.pool import Workers
+
+CODEC_EPISODES = 4
+CASES = [  # codec, level, filter, frames a chunk, whether a chunk is one block
+    ("LZ4", 5, "NOFILTER", 32, True),
+    ("LZ4HC", 3, "NOFILTER", 32, True),
+    ("ZSTD", 1, "NOFILTER", 32, True),
+    ("ZSTD", 2, "NOFILTER", 32, True),
+    ("ZSTD", 2, "NOFILTER", 32, False),
+    ("ZSTD", 3, "NOFILTER", 32, True),
+    ("ZSTD", 5, "NOFILTER", 32, True),
+    ("ZSTD", 2, "BITSHUFFLE", 32, True),
+    ("ZSTD", 2, "NOFILTER", 16, True),
+    ("ZSTD", 2, "NOFILTER", 64, True),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("world")
+    parser.add_argument("episodes", type=int)
+    parser.add_argument("--policies", nargs="+", required=True)
+    parser.add_argument("--max-steps", type=int, default=2100)
+    parser.add_argument("--workers", type=int, default=core_count())
+    words = parser.parse_args()
+    config = CollectConfig(words.episodes, words.max_steps, policies=tuple(words.policies))
+    print(f"load average before: {os.getloadavg()[0]:.1f} on {core_count()} cores")
+    with tempfile.TemporaryDirectory() as folder, Workers(words.workers) as workers:
+        store = Store(folder)
+        collect(words.world, store, CollectConfig(8, 30, policies=("uniform",)), seed=1, workers=workers)  # warm-up
+        store = Store(Path(folder) / "measured")
+        done = collect(words.world, store, config, seed=0, workers=workers)
+        size = sum(entry.size for entry in store.entries)
+        print(f"collecting, {words.workers} workers: {done.frames / done.seconds:,.0f} frames/s")
+        steps = np.mean([entry.steps for entry in store.entries])
+        print(f"on disk: {size / done.frames:,.0f} bytes a frame, {steps:.0f} steps an episode")
+        codecs(store)
+        batches(store)
+
+
+def codecs(store: Store) -> None:
+    """One thread, in processor time: other work on the machine disturbs it less."""
+    episodes = [store.read(entry.index).frames for entry in store.entries[:CODEC_EPISODES]]
+    print(
+        "| codec | level | filter | chunk | block | bytes a frame | write, frames/s | read, frames/s |\n|" + "---|" * 8
+    )
+    for codec, level, filter_, chunk, whole in CASES:
+        size = total = 0
+        writing = reading = 0.0
+        for frames in episodes:
+            for start in range(0, len(frames), chunk):
+                part = np.ascontiguousarray(frames[start : start + chunk])
+                begun = time.process_time()
+                packed = blosc2.compress2(
+                    part,
+                    codec=blosc2.Codec[codec],
+                    clevel=level,
+                    filters=[blosc2.Filter[filter_]],
+                    filters_meta=[0],
+                    typesize=1,
+                    blocksize=part.nbytes if whole else 0,
+                    nthreads=1,
+                )
+                written = time.process_time()
+                out = np.empty_like(part)
+                blosc2.decompress2(packed, dst=out, nthreads=1)
+                writing, reading = writing + written - begun, reading + time.process_time() - written
+                size, total = size + len(packed), total + len(part)
+        block = "chunk" if whole else "auto"
+        print(
+            f"| {codec} | {level} | {filter_.lower()} | {chunk} | {block} | {size / total:,.0f} | "
+            f"{total / writing:,.0f} | {total / reading:,.0f} |",
+            flush=True,
+        )
+
+
+def batches(store: Store, updates: int = 300) -> None:
+    """Two passes: files dropped from the page cache, then warm. Nothing else computes while they are read."""
+    for state in ("cold", "warm"):
+        if state == "cold":
+            for entry in store.entries:
+                _drop_from_cache(store.folder / entry.file)
+        source = FrameBatches(store, batch_size=100, seed=0)
+        begun, used = time.perf_counter(), time.process_time()
+        for update in range(updates):
+            source.batch(update)
+        seconds, processor = time.perf_counter() - begun, time.process_time() - used
+        source.close()
+        frames = updates * source.batch_size
+        print(
+            f"FrameBatches, {state} files: {frames / seconds:,.0f} frames/s "
+            f"({frames / processor:,.0f} a second of processor time); {frames * FRAME_BYTES / seconds / 1e6:,.0f} MB/s"
+        )
+
+
+def _drop_from_cache(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+if __name__ == "__main__":
+    main()
