@@ -69,6 +69,12 @@ def hang_once(task: tuple[Path, int]) -> int:
     return number * number
 
 
+def interrupt(_: object) -> tuple[int, int]:
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getppid(), signal.SIGINT)
+    return process(_)
+
+
 def leave(code: int) -> None:
     os._exit(code)
 

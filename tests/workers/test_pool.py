@@ -108,6 +108,11 @@ def test_a_worker_that_is_killed_while_idle_changes_nothing() -> None:
         assert _wait_for(lambda: not _lives(worker))
 
 
+def test_a_worker_takes_no_notice_of_ctrl_c() -> None:
+    with Workers(1) as workers:
+        assert len(set(workers.map(tasks.interrupt, range(3)) + workers.map(tasks.process, [0]))) == 1
+
+
 def test_a_task_that_hangs_is_tried_again(tmp_path: Path) -> None:
     with Workers(2) as workers:
         results = workers.map(tasks.hang_once, [(tmp_path, number) for number in range(3)], deadline_s=1.0)

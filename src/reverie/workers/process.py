@@ -24,13 +24,13 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 def serve(descriptor: int, parent: int) -> None:
     """Start the worker on the pipe `descriptor` for the process `parent`, and keep it; never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pool's to answer; what a task starts inherits this
     keeper = os.getpid()
     worker = os.fork()
     if worker:
         os.close(descriptor)
         _keep(worker, parent)
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a task starts inherits it
     _signal_on_death(keeper, signal.SIGKILL)
     faulthandler.enable()
     os.set_inheritable(descriptor, False)
