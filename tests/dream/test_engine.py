@@ -10,8 +10,8 @@ import pytest
 import torch
 from tests.dream import parts
 
-from reverie.agent import features
 from reverie.controller.config import ControllerConfig
+from reverie.controller.senses import features
 from reverie.dream.config import DreamConfig
 from reverie.dream.engine import DreamEngine, dream_returns
 from reverie.dream.noise import EpisodeNoise

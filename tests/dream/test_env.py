@@ -12,8 +12,8 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from tests.dream import parts
 
-from reverie.agent import features
 from reverie.controller.config import ControllerConfig
+from reverie.controller.senses import features
 from reverie.dream.config import DreamConfig
 from reverie.dream.engine import dream_returns
 from reverie.dream.env import DreamEnv, DreamVectorEnv
@@ -130,17 +130,16 @@ def test_finished_dreams_wait_for_their_reset() -> None:
     assert (reward != 0).all()
 
 
-def test_dreams_are_cut_off_at_the_cap() -> None:
-    env = DreamVectorEnv(
-        parts.memory(done_bias=-50.0), parts.starts(), parts.SURVIVAL, DreamConfig(max_steps=3), num_envs=2
-    )
+@pytest.mark.parametrize(("done_bias", "last"), [(-50.0, (False, True)), (50.0, (True, False))])
+def test_an_episode_ends_or_is_cut_off_never_both(done_bias: float, last: tuple[bool, bool]) -> None:
+    model, steps = parts.memory(done_bias=done_bias), 3 if done_bias < 0 else 1
+    env = DreamVectorEnv(model, parts.starts(), parts.SURVIVAL, DreamConfig(max_steps=steps), num_envs=2)
     env.reset(seed=0)
-    flags = [env.step(actions(env, step))[2:4] for step in range(3)]
-    assert [(terminated.any(), truncated.all()) for terminated, truncated in flags] == [
-        (False, False),
-        (False, False),
-        (False, True),
-    ]
+    for step in range(steps - 1):
+        _, _, terminated, truncated, _ = env.step(actions(env, step))
+        assert not (terminated | truncated).any()
+    _, _, terminated, truncated, _ = env.step(actions(env, steps))
+    assert [tuple(flags) for flags in zip(terminated, truncated, strict=True)] == [last, last]
 
 
 def test_discrete_actions_are_made_one_hot() -> None:

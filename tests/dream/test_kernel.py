@@ -76,6 +76,20 @@ def test_bfloat16_is_rounded_as_torch_rounds() -> None:
     assert torch.equal(halves, full.to(torch.bfloat16))
 
 
+@needs_compiler
+def test_bfloat16_ties_go_to_even() -> None:
+    """With no noise z is the mean's bias: numbers half way between two bfloat16 ones."""
+    means = torch.tensor([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8])
+    x, z = torch.zeros(1, 3, dtype=torch.bfloat16), torch.zeros(1, 3)
+    bias = torch.cat([torch.zeros(3), means, torch.zeros(3)])
+    kernel = load_kernel(torch.bfloat16)
+    assert kernel is not None
+    outputs, zeros = torch.zeros(1, 9, dtype=torch.bfloat16), torch.zeros(1, 3)
+    kernel.sample(1, 1, outputs, bias, 1.0, torch.zeros(1, dtype=torch.long), zeros, zeros, z, x, torch.empty(9))
+    assert torch.equal(z[0], means)
+    assert x[0].tolist() == [1.0, 1 + 4 * 2**-8, -1.0]
+
+
 def test_no_compiler_no_kernel(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)

@@ -14,9 +14,9 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from reverie.agent import features as features_of
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import one_hot_argmax
+from reverie.controller.senses import features as features_of
 from reverie.dream.config import DreamConfig
 from reverie.dream.engine import check_dream, dream_ended, dream_reward
 from reverie.dream.kernel import load_kernel

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reverie.agent import features
 from reverie.controller.model import Controller, one_hot_argmax
+from reverie.controller.senses import features
 from reverie.dream.kernel import Kernel
 from reverie.dream.rows import DreamRows
 
