@@ -11,12 +11,15 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from reverie.worlds.doom_helper import ALL_CLOSED
 
 if TYPE_CHECKING:
     import vizdoom
@@ -40,15 +43,14 @@ class _Guard:
         atexit.register(self.end)
 
     def end(self) -> None:
-        """Close every game, then let the helper clean up and wait for it."""
+        """Close every game and tell the helper that nothing is left to do."""
         if self.process_id != os.getpid():
             return  # a fork of the process that owns them
         for game in list(self.games):
             game.close()
-        assert self.helper.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.helper.stdin.close()
-        self.helper.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(BrokenPipeError):  # somebody may have killed it
+            self.helper.communicate(ALL_CLOSED)
 
 
 _guard: _Guard | None = None

@@ -1,6 +1,6 @@
 """The helper of doom_guard, run as a script: `doom_helper.py FOLDER`.
 
-When stdin ends, for whatever reason, it kills the games whose settings lie in FOLDER and removes their shared memory
+When stdin ends without a farewell, it kills the games whose settings lie in FOLDER and removes their shared memory
 and FOLDER. It needs only the standard library, so it starts fast, and /proc; elsewhere it removes the folder alone.
 """
 
@@ -15,11 +15,13 @@ import time
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")
+ALL_CLOSED = b"closed"  # what a process that ends in order says before stdin ends
 
 
 def main(folder: str) -> None:
     """Wait for the end of stdin, then clean up; twice, for a game that was just starting."""
-    sys.stdin.read()
+    if sys.stdin.buffer.read() == ALL_CLOSED:
+        return
     for pause in (0.2, 0.0):
         for process_id, instance in games(folder):
             with contextlib.suppress(ProcessLookupError, PermissionError):

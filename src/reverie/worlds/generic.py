@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,7 @@ class GenericWorld:
         self._actions = action_spec(name, self._env.action_space)
         self._renders = not is_image(self._env.observation_space)
         self._resize: AreaResize | None = None
+        self._shape: tuple[int, ...] = ()
 
     def reset(self, seed: int) -> np.ndarray:
         observation, _ = self._env.reset(seed=seed)
@@ -43,10 +45,12 @@ class GenericWorld:
 
     def _look(self, observation: Any) -> np.ndarray:
         image = np.asarray(self._env.render() if self._renders else observation)
-        if image.ndim == 2 or image.shape[2] == 1:
+        if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
             image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
-        if self._resize is None:
-            self._resize = AreaResize(*image.shape[:2])
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"its frame is {image.dtype} {image.shape}, expected uint8 [height, width, 3]")
+        if self._resize is None or self._shape != image.shape:
+            self._resize, self._shape = AreaResize(*image.shape[:2]), image.shape
         return self._resize(image)
 
 
@@ -99,17 +103,20 @@ def is_image(space: gym.Space) -> bool:
 
 def _open(name: str) -> gym.Env:
     """Make the environment, drawing only where its observations are no images."""
+    # SDL would look for a screen and a sound card to draw into memory; the environment's own choice goes first
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     try:
-        env = gym.make(name)
+        env = gym.make(name, disable_env_checker=True)
         if is_image(env.observation_space):
             return env
-        modes = env.metadata.get("render_modes") or []
         env.close()
-        if "rgb_array" not in modes:
-            raise ReverieError(
-                f"world {name!r} shows no pixels: its observations are {env.observation_space} and its render modes "
-                f"{modes}; expected uint8 images or render_mode 'rgb_array'"
-            )
-        return gym.make(name, render_mode="rgb_array")
+        modes = env.metadata.get("render_modes") or []
+        if "rgb_array" in modes:
+            return gym.make(name, render_mode="rgb_array", disable_env_checker=True)
     except gym.error.DependencyNotInstalled as error:
         raise ReverieError(f"world {name!r} needs a package that is not installed: {error}") from None
+    raise ReverieError(
+        f"world {name!r} shows no pixels: its observations are {env.observation_space} and its render modes {modes}; "
+        "expected uint8 images or render_mode 'rgb_array'"
+    )

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 Engine = Literal["auto", "gymnasium", "envpool"]
 
 DESCRIPTIONS = {
-    "doom": "ViZDoom Take Cover: step left and right to survive fireballs (pip install 'reverie[doom]')",
-    "carracing": "Gymnasium's CarRacing-v3: drive around a track (pip install 'reverie[carracing,fast]')",
+    "doom": "ViZDoom's Take Cover: step left and right to survive fireballs",
+    "carracing": "CarRacing-v3: drive around a track, in Gymnasium's engine or EnvPool's",
     "tiny": "Follow: keep a bar as long as one that wanders; learned in under a minute",
 }
+
+# world -> (module, product, extra of this package), what it cannot do without
+NEEDS = {"doom": ("vizdoom", "ViZDoom", "doom"), "carracing": ("Box2D", "Box2D", "carracing")}
 
 
 def world_names() -> list[str]:
@@ -28,9 +31,12 @@ def world_names() -> list[str]:
     return list(DESCRIPTIONS)
 
 
-def describe() -> dict[str, str]:
-    """One line for each named world."""
-    return dict(DESCRIPTIONS)
+def describe() -> str:
+    """One line for each named world, with the command that installs what is missing, and one for all others."""
+    lines = [f"{name:<10} {text}{_install_hint(name)}" for name, text in DESCRIPTIONS.items()]
+    return "\n".join(
+        [*lines, "Any Gymnasium id with Box or Discrete actions is a world too: 'LunarLander-v3', 'module:Env-v0'"]
+    )
 
 
 def world_spec(name: str) -> WorldSpec:
@@ -92,7 +98,7 @@ def _backend(name: str, num_envs: int, engine: Engine, skill: int | None) -> Bac
 
 
 def _doom_maker(skill: int) -> Callable[[], SingleWorld]:
-    _require("doom", "vizdoom", "ViZDoom", "doom")
+    _require("doom", *NEEDS["doom"])
     if not 1 <= skill <= 5:
         raise ReverieError(f"skill is {skill}, expected 1 to 5")
     from reverie.worlds.doom import DoomWorld
@@ -109,8 +115,13 @@ def _car_backend(num_envs: int, engine: Engine) -> Backend:
     if engine == "envpool":
         _require("carracing", "envpool", "EnvPool", "fast")
         return PooledCars(num_envs)
-    _require("carracing", "Box2D", "Box2D", "carracing")
+    _require("carracing", *NEEDS["carracing"])
     return SerialBackend(CarWorld, num_envs)
+
+
+def _install_hint(name: str) -> str:
+    module, _, extra = NEEDS.get(name, ("numpy", "NumPy", ""))
+    return "" if find_spec(module) else f" (not installed: pip install 'reverie[{extra}]')"
 
 
 def _require(world: str, module: str, product: str, extra: str) -> None:

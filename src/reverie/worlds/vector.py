@@ -155,7 +155,10 @@ class WorldVectorEnv(VectorEnv):
         if self._deaths[slot] >= DEATHS_IN_A_ROW:
             raise death from error
         logger.warning("%s; a fresh one takes its place", death)
-        self._backend.replace(slot)
+        try:
+            self._backend.replace(slot)
+        except Exception as again:
+            raise self._death(slot, again) from again
         self._terminated[slot], self._truncated[slot] = False, True
 
     def _death(self, slot: int, error: Exception) -> WorldDiedError:
