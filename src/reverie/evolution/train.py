@@ -57,7 +57,7 @@ def evolve(config: EvolutionConfig, arena: Arena, folder: str | Path, seed: int,
             candidates = search.ask()
             seeds = training_seeds(seed, "controller", generation, count=config.rollouts)
             shard = (config.shard, config.rollouts)
-            tried = returns_of(arena, candidates, seeds, workers, shard, _show(bar, "tried"))
+            tried = returns_of(arena, candidates, seeds, workers, shard, _show(bar))
             fitness = tried.returns.mean(1)
             search.tell(fitness)
             steps += int(tried.steps.sum())
@@ -73,7 +73,7 @@ def evolve(config: EvolutionConfig, arena: Arena, folder: str | Path, seed: int,
                 values |= {"rescored": best.score, "search_mean": rescored.returns[0].mean()}
 
             values |= {"sigma": search.sigma, "length": tried.steps.mean(), f"{arena.where}_steps": steps}
-            bar.advance(1, fitness=float(values["mean"]), **({"best": best.score} if best else {}))
+            bar.advance(1, underway=0.0, fitness=float(values["mean"]), **({"best": best.score} if best else {}))
             log.append(step=done, **values, seconds=time.monotonic() - started)
             if done % config.checkpoint_every == 0 or last:
                 save_checkpoint(folder, _checkpoint(search, best, steps, settings))
@@ -97,7 +97,7 @@ def _rescore(
     """All rivals on the same fresh seeds, which the search has not seen and evaluation never sees."""
     seeds = training_seeds(seed, "controller", "rescore", generation, count=config.rescore_rollouts)
     shard = (len(rivals), RESCORE_SEEDS)
-    rescored = returns_of(arena, rivals, seeds, workers, shard, _show(bar, "rescored"))
+    rescored = returns_of(arena, rivals, seeds, workers, shard, _show(bar))
     check_fitness(rescored.returns.mean(1), len(rivals), generation)
     return rescored
 
@@ -110,9 +110,9 @@ def _best(rivals: np.ndarray, rescored: Returns, best: Best | None, generation: 
     return Best(rivals[winner], float(scores[winner]), best.generation if best and stays else generation)
 
 
-def _show(bar: Bar, name: str) -> Callable[[float], None]:
-    """Shows the share of a generation's work that is done."""
-    return lambda share: bar.advance(0, **{name: share})
+def _show(bar: Bar) -> Callable[[float], None]:
+    """Shows the share of a generation's tasks that is done: a generation can take minutes."""
+    return lambda share: bar.advance(0, underway=share)
 
 
 def _checkpoint(search: CMAES, best: Best | None, steps: int, settings: dict[str, Any]) -> Checkpoint:
