@@ -114,8 +114,8 @@ def _open(name: str) -> gym.Env:
         modes = env.metadata.get("render_modes") or []
         if "rgb_array" in modes:
             return gym.make(name, render_mode="rgb_array", disable_env_checker=True)
-    except gym.error.DependencyNotInstalled as error:
-        raise ReverieError(f"world {name!r} needs a package that is not installed: {error}") from None
+    except (gym.error.Error, ImportError) as error:
+        raise ReverieError(f"world {name!r} cannot be opened: {error}") from error
     raise ReverieError(
         f"world {name!r} shows no pixels: its observations are {env.observation_space} and its render modes {modes}; "
         "expected uint8 images or render_mode 'rgb_array'"

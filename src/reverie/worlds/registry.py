@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
@@ -130,15 +131,25 @@ def _require(world: str, module: str, product: str, extra: str) -> None:
 
 
 def _check_known(name: str) -> None:
-    """Refuse a name that is neither ours nor registered with Gymnasium ("module:EnvId" imports the module first)."""
+    """Refuse a name that is neither ours nor registered with Gymnasium; "module:EnvId" imports the module first."""
     import gymnasium as gym
 
+    module, separator, environment = name.rpartition(":")
+    if separator:
+        _import_environments(name, module)
     try:
-        gym.spec(name)
+        gym.spec(environment)
     except gym.error.Error:
         known = [*DESCRIPTIONS, *gym.registry]
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(environment, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
+        if "/" in name and not separator:
+            hint += f"if another package registers it, write 'package:{name}'; "
         raise ReverieError(f"unknown world {name!r}; {hint}'reverie worlds' lists them") from None
-    except ModuleNotFoundError as error:
-        raise ReverieError(f"world {name!r} names module {error.name!r}, which is not installed") from None
+
+
+def _import_environments(name: str, module: str) -> None:
+    try:
+        import_module(module)
+    except (ImportError, ValueError) as error:
+        raise ReverieError(f"world {name!r} names module {module!r}, which cannot be imported: {error}") from None

@@ -93,9 +93,10 @@ def _bar(length: np.ndarray, colour: np.ndarray) -> np.ndarray:
 class TinyEnv(gym.Env):
     """The game as a single Gymnasium environment, `reverie/Tiny-v0`."""
 
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium declares it so)
+
     def __init__(self, render_mode: str | None = None) -> None:
         self._worlds = WorldVectorEnv(TINY, FollowGames(1))
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
         self.render_mode = render_mode
         self.observation_space = self._worlds.single_observation_space
         self.action_space = self._worlds.single_action_space
@@ -113,4 +114,4 @@ class TinyEnv(gym.Env):
         return self._worlds.render()[0] if self.render_mode == "rgb_array" else None
 
 
-gym.register(id="reverie/Tiny-v0", entry_point="reverie.worlds.tiny:TinyEnv")
+gym.register(id="reverie/Tiny-v0", entry_point="reverie.worlds.tiny:TinyEnv", max_episode_steps=TINY.max_steps)

@@ -1,0 +1,130 @@
+"""The door: which worlds there are, what each is, and how each wrong word is answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reverie.errors import ReverieError
+from reverie.worlds import registry
+from reverie.worlds.registry import describe, make, world_names, world_spec
+from reverie.worlds.spec import ActionSpec, WorldSpec
+
+SPECS = [
+    WorldSpec("doom", ActionSpec("three-way", 1), "survival", 2100),
+    WorldSpec("carracing", ActionSpec("driving", 3), "predicted", 1000),
+    WorldSpec("tiny", ActionSpec("continuous", 1), "predicted", 100),
+    WorldSpec("Pendulum-v1", ActionSpec("continuous", 1), "predicted", 200),
+    WorldSpec("CartPole-v1", ActionSpec("discrete", 2), "predicted", 500),
+    WorldSpec("reverie.worlds.tiny:reverie/Tiny-v0", ActionSpec("continuous", 1), "predicted", 100),
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_specs(spec: WorldSpec) -> None:
+    assert world_spec(spec.name) == spec
+
+
+@pytest.mark.parametrize("name", ["doom", "carracing", "tiny", "reverie.worlds.tiny:reverie/Tiny-v0"])
+def test_every_world_keeps_the_contract(name: str) -> None:
+    if name == "doom":
+        pytest.importorskip("vizdoom")
+    if name == "carracing":
+        pytest.importorskip("Box2D")
+    worlds = make(name, 2, seed=0)
+    frames, _ = worlds.reset()
+    assert frames in worlds.observation_space
+    worlds.action_space.seed(0)
+    frames, rewards, terminated, truncated, infos = worlds.step(worlds.action_space.sample())
+    assert frames in worlds.observation_space
+    assert rewards.shape == terminated.shape == truncated.shape == infos["died"].shape == (2,)
+    assert worlds.world_spec == world_spec(name)
+    worlds.close()
+
+
+def test_auto_prefers_envpool_and_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("Box2D")
+    pytest.importorskip("envpool")
+    from reverie.worlds.carracing import PooledCars
+    from reverie.worlds.serial import SerialBackend
+
+    assert isinstance(make("carracing")._backend, PooledCars)
+    hide(monkeypatch, "envpool")
+    assert isinstance(make("carracing")._backend, SerialBackend)
+
+
+def test_describe_names_every_world() -> None:
+    lines = describe().splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == world_names() == ["doom", "carracing", "tiny"]
+
+
+def test_describe_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "vizdoom")
+    assert describe().splitlines()[0].endswith("(not installed: pip install 'reverie[doom]')")
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """Let `module` seem not to be installed."""
+    found = registry.find_spec
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == module else found(name))
+
+
+MISSING = [
+    ("vizdoom", "doom", {}, "world 'doom' needs ViZDoom, which is not installed: pip install 'reverie[doom]'"),
+    (
+        "Box2D",
+        "carracing",
+        {"engine": "gymnasium"},
+        "world 'carracing' needs Box2D, which is not installed: pip install 'reverie[carracing]'",
+    ),
+    (
+        "envpool",
+        "carracing",
+        {"engine": "envpool"},
+        "world 'carracing' needs EnvPool, which is not installed: pip install 'reverie[fast]'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "options", "message"), MISSING)
+def test_missing_extras(
+    monkeypatch: pytest.MonkeyPatch, module: str, name: str, options: dict[str, Any], message: str
+) -> None:
+    hide(monkeypatch, module)
+    with pytest.raises(ReverieError) as caught:
+        make(name, **options)
+    assert str(caught.value) == message
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("doon", {}, "unknown world 'doon'; did you mean 'doom'? 'reverie worlds' lists them"),
+    ("car-racing", {}, "unknown world 'car-racing'; did you mean 'carracing'? 'reverie worlds' lists them"),
+    ("LunarLandr-v3", {}, "unknown world 'LunarLandr-v3'; did you mean 'LunarLander-v3'? 'reverie worlds' lists them"),
+    ("", {}, "unknown world ''; 'reverie worlds' lists them"),
+    ("qqqq", {}, "unknown world 'qqqq'; 'reverie worlds' lists them"),
+    (
+        "Q/Z-v5",
+        {},
+        "unknown world 'Q/Z-v5'; if another package registers it, write 'package:Q/Z-v5'; 'reverie worlds' lists them",
+    ),
+    ("json:Qqqq-v0", {}, "unknown world 'json:Qqqq-v0'; 'reverie worlds' lists them"),
+    (
+        "nowhere:Env-v0",
+        {},
+        "world 'nowhere:Env-v0' names module 'nowhere', which cannot be imported: No module named 'nowhere'",
+    ),
+    ("tiny", {"num_envs": 0}, "num_envs is 0, expected at least 1"),
+    ("tiny", {"engine": "envpool"}, "engine 'envpool' was asked for world 'tiny', but it runs only 'carracing'"),
+    ("carracing", {"engine": "unity"}, "unknown engine 'unity'; expected auto, gymnasium or envpool"),
+    ("tiny", {"skill": 5}, "skill=5 was given for world 'tiny', but only 'doom' has skills"),
+    ("doom", {"skill": 0}, "skill is 0, expected 1 to 5"),
+    ("doom", {"skill": 6}, "skill is 6, expected 1 to 5"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "message"), REFUSED)
+def test_refusals(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ReverieError) as caught:
+        make(name, **options)
+    assert str(caught.value) == message
