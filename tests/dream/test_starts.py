@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from reverie.dream.starts import Starts, first_latents
 from reverie.errors import ReverieError
+from reverie.vision.latents import LatentEntry, LatentEpisode, Latents, Part, part_path, write_part
 
 
-class FakeLatents:
-    """`count` episodes of three frames, whose latents hold the episode's index."""
+def recorded(folder: Path, count: int) -> Latents:
+    """`count` episodes of two steps, whose first frames have the mean 0, 1, 2 ... and all others -1."""
+    episodes, entries = [], []
+    for position in range(count):
+        mu = np.array([[position] * 2, [-1] * 2, [-1] * 2], np.float16)
+        steps = np.zeros((2, 1), np.float32), np.zeros(2, np.float32)
+        episodes.append(LatentEpisode(mu, -mu, *steps, terminated=True))
+        entries.append(LatentEntry(10 * position, 2, 0.0, True, "0" * 64))
+    write_part(part_path(folder, 0), Part("0" * 64, tuple(entries)), episodes)
+    return Latents(folder)
 
-    def __init__(self, count: int) -> None:
-        self.entries = tuple(SimpleNamespace(index=10 * position) for position in range(count))
 
-    def episode(self, index: int) -> SimpleNamespace:
-        mu = np.full((3, 2), index, np.float16)
-        mu[1:] = -1
-        return SimpleNamespace(mu=mu, logvar=-mu)
-
-
-def test_first_frames_of_all_episodes() -> None:
-    starts = first_latents(FakeLatents(4))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(starts.mu, np.repeat([[0], [10], [20], [30]], 2, 1))
+def test_first_frames_of_all_episodes(tmp_path: Path) -> None:
+    starts = first_latents(recorded(tmp_path, 4))
+    np.testing.assert_array_equal(starts.mu, np.repeat([[0], [1], [2], [3]], 2, 1))
     np.testing.assert_array_equal(starts.logvar, -starts.mu)
     assert starts.mu.dtype == np.float32
     assert repr(starts) == "Starts(4, latent_size=2)"
 
 
-def test_a_limit_spreads_over_all_that_were_recorded() -> None:
-    starts = first_latents(FakeLatents(9), limit=3)  # type: ignore[arg-type]
-    assert starts.mu[:, 0].tolist() == [0, 40, 80]
+def test_a_limit_spreads_over_all_that_were_recorded(tmp_path: Path) -> None:
+    assert first_latents(recorded(tmp_path, 9), limit=3).mu[:, 0].tolist() == [0, 4, 8]
 
 
 def test_draws_have_the_gaussians_mean_and_spread() -> None:
@@ -54,7 +56,7 @@ def test_every_start_is_drawn_alike() -> None:
 
 def test_nothing_recorded() -> None:
     with pytest.raises(ReverieError) as caught:
-        first_latents(FakeLatents(0))  # type: ignore[arg-type]
+        first_latents(cast(Latents, SimpleNamespace(entries=())))
     expected = "no episode has been encoded, and a dream starts from a recorded first frame; collect some"
     assert str(caught.value) == expected
 
