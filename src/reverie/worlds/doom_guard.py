@@ -39,7 +39,9 @@ class _Guard:
         self.folder = Path(tempfile.mkdtemp(prefix="reverie-doom-"))
         # a session of its own: Ctrl-C reaches us, and we close the games in order
         command = [sys.executable, "-I", "-S", str(HELPER), str(self.folder)]
-        self.helper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self.helper = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
         atexit.register(self.end)
 
     def end(self) -> None:
