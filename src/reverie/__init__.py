@@ -1,3 +1,13 @@
-"""Reverie: learn a world from pixels, train inside the dream, come back to reality."""
+"""Reverie: learn a world from pixels, train inside the dream, come back to reality.
+
+agent = reverie.load("runs/doom-quick")
+score = reverie.evaluate(agent, reverie.make("doom", num_envs=8), episodes=100)
+"""
+
+from __future__ import annotations
+
+from reverie.errors import ReverieError
+from reverie.interface import dream, evaluate, load, make
 
 __version__ = "0.1.0"
+__all__ = ["ReverieError", "__version__", "dream", "evaluate", "load", "make"]

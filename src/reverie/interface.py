@@ -1,0 +1,77 @@
+"""What `import reverie` offers: load an agent, open a world or a dream, score the one in the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reverie.errors import ReverieError
+
+if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
+    from reverie.agent import Agent
+    from reverie.dream.env import DreamVectorEnv
+    from reverie.evaluation.score import Score
+    from reverie.worlds.vector import WorldVectorEnv
+
+
+def load(run: str | Path) -> Agent:
+    """The agent (V, M and C) of a run folder.
+
+    Raises: ReverieError where the folder is not a run or its C has not been evolved yet.
+    """
+    from reverie.pipeline.opening import load_agent
+    from reverie.pipeline.run_folder import open_run
+
+    return load_agent(open_run(Path(run)))
+
+
+def make(world: str, num_envs: int = 1, seed: int | None = None, **options: Any) -> WorldVectorEnv:
+    """A real world: a `gymnasium.vector.VectorEnv` of uint8 frames [n, 64, 64, 3] and float32 actions [n, A].
+
+    world: doom, carracing, tiny or any Gymnasium id; options: as `reverie.worlds.registry.make` takes them.
+    """
+    from reverie.worlds.registry import make as make_world
+
+    return make_world(world, num_envs, seed, **options)
+
+
+def dream(
+    run: str | Path, num_envs: int = 1, temperature: float | None = None, seed: int | None = None
+) -> DreamVectorEnv:
+    """The dream of a run's M: a `VectorEnv` of C's features float32 [n, F]; `render()` decodes them to frames.
+
+    temperature: tau, the run's own where None.
+    """
+    from reverie.pipeline.opening import open_dream
+    from reverie.pipeline.run_folder import open_run
+
+    return open_dream(open_run(Path(run)), num_envs, temperature, seed)
+
+
+def evaluate(agent: Agent, world: VectorEnv, episodes: int = 100, seed: int = 0) -> Score:
+    """Score `agent` over `episodes` of `world`, a real one of `make` or a `dream`, on seeds that training never saw.
+
+    Plays in this process, as many episodes side by side as the world has sub-environments.
+    """
+    from reverie.agent import SeenWorld
+    from reverie.dream.env import DreamVectorEnv
+    from reverie.evaluation.score import Score
+    from reverie.evolution.play import play
+    from reverie.workers.seeds import evaluation_seeds
+    from reverie.worlds.vector import WorldVectorEnv
+
+    if episodes < 1:
+        raise ReverieError(f"episodes is {episodes}; expected at least 1")
+    if not isinstance(world, DreamVectorEnv | WorldVectorEnv):
+        raise ReverieError(f"world is a {type(world).__name__}; expected what reverie.make or reverie.dream returns")
+    if world.world_spec.actions != agent.spec.actions:
+        raise ReverieError(f"the agent acts in {agent.spec.name!r}, whose actions are not those of this world")
+    dreamt = isinstance(world, DreamVectorEnv)
+    seen = world if dreamt else SeenWorld(world, agent.senses, seed=0)
+    seeds = evaluation_seeds(seed, count=episodes)
+    params = agent.params.cpu().numpy().repeat(episodes, axis=0)
+    returns = play(seen, agent.controller, params, seeds).returns
+    temperature = world.dream_config.temperature if isinstance(world, DreamVectorEnv) else None
+    return Score.of(returns.tolist(), agent.spec.name, seed, "dream" if dreamt else "world", temperature)

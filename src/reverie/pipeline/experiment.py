@@ -1,0 +1,54 @@
+"""An experiment: every choice that can change a run's result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from reverie.controller.config import ControllerConfig
+from reverie.dream.config import DreamConfig
+from reverie.errors import ReverieError
+from reverie.evolution.config import EvolutionConfig
+from reverie.memory.config import MemoryConfig
+from reverie.rollouts.config import CollectConfig
+from reverie.vision.config import VisionConfig
+
+Preset = Literal["tiny", "quick", "standard", "paper"]
+PRESETS: tuple[Preset, ...] = ("tiny", "quick", "standard", "paper")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One world, the settings of each stage, and the seed from which every random stream derives."""
+
+    world: str
+    """doom, carracing, tiny or any Gymnasium id"""
+    preset: Preset
+    """the preset that the settings started from"""
+    seed: int
+    """root of every random stream, at least 0"""
+    collect: CollectConfig
+    """stage 1: real episodes"""
+    vision: VisionConfig
+    """stage 2: V"""
+    memory: MemoryConfig
+    """stage 3: M"""
+    controller: ControllerConfig
+    """the shape of C"""
+    dream: DreamConfig
+    """the dream that C trains in"""
+    evolution: EvolutionConfig
+    """stage 4: CMA-ES, in the dream or in the world"""
+    evaluation_episodes: int = 100
+    """real episodes of the final score, on seeds that training never sees"""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ReverieError(f"seed is {self.seed}; expected 0 or more")
+        if self.evaluation_episodes < 1:
+            raise ReverieError(f"evaluation_episodes is {self.evaluation_episodes}; expected at least 1")
+        if self.memory.latent_size != self.vision.latent_size:
+            raise ReverieError(
+                f"memory.latent_size is {self.memory.latent_size} but vision.latent_size is "
+                f"{self.vision.latent_size}; M reads V's latents, so set both alike"
+            )

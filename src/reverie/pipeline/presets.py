@@ -1,0 +1,216 @@
+"""Presets: from seconds to the paper's own counts, for each world. docs/presets.md says what each is for."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from reverie.controller.config import ControllerConfig
+from reverie.dream.config import DreamConfig
+from reverie.errors import ReverieError
+from reverie.evolution.config import EvolutionConfig
+from reverie.memory.config import MemoryConfig
+from reverie.pipeline.experiment import PRESETS, Experiment
+from reverie.rollouts.config import CollectConfig
+from reverie.vision.config import VisionConfig
+
+Where = Literal["dream", "world"]
+Size = Literal["tiny", "quick", "standard", "paper"]
+
+
+def make_experiment(world: str, preset: str = "quick", *, seed: int = 0, evolve_in: Where | None = None) -> Experiment:
+    """The experiment of a preset; `evolve_in` overrides where the world's C trains.
+
+    Raises: ReverieError for an unknown world (the nearest is suggested) or preset.
+    """
+    if preset not in PRESETS:
+        near = difflib.get_close_matches(preset, PRESETS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ReverieError(f"unknown preset {preset!r}, expected one of {', '.join(PRESETS)}{hint}")
+    settings = _settings(world, preset)
+    where = evolve_in or settings.evolution.where
+    return Experiment(
+        world=world,
+        preset=preset,
+        seed=seed,
+        collect=settings.collect,
+        vision=settings.vision,
+        memory=_heads(settings, where),
+        controller=settings.controller,
+        dream=settings.dream,
+        evolution=replace(settings.evolution, where=where),
+    )
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What a preset says of one world; `survival` worlds have a reward of 1 a step, known without M."""
+
+    survival: bool
+    collect: CollectConfig
+    vision: VisionConfig
+    memory: MemoryConfig
+    controller: ControllerConfig
+    dream: DreamConfig
+    evolution: EvolutionConfig
+
+
+def _heads(settings: _Settings, where: Where) -> MemoryConfig:
+    """M with the heads that a dream needs, where C is to train in one."""
+    if where == "world":
+        return settings.memory
+    return replace(settings.memory, restart_input=True, done_head=True, reward_head=not settings.survival)
+
+
+def _settings(world: str, preset: Size) -> _Settings:
+    if world == "doom":
+        return _doom(preset)
+    if world == "carracing":
+        return _carracing(preset)
+    return _tiny(preset) if world == "tiny" else _gymnasium(world, preset)
+
+
+def _doom(preset: Size) -> _Settings:
+    """VizDoom Take Cover: 64 latents, 512 cells, [z, c, h] without bias, tau 1.15; C trained only in the dream."""
+    held = ("held", "long-held", "long-held", "sweep")  # long holds reach the walls, where random data never stands
+    sharp: dict[str, Any] = {"latent_size": 64, "pixel_weight": "change", "learning_rate": 1e-3}
+    sharp |= {"final_learning_rate": 1e-4}
+    sizes: dict[str, Any] = {"latent_size": 64, "action_size": 1, "hidden_size": 512}
+    sizes |= {"restart_input": True, "done_head": True}
+    collect = {
+        "tiny": CollectConfig(episodes=16, max_steps=300, policies=held),
+        "quick": CollectConfig(episodes=700, max_steps=2100, policies=held),
+        "standard": CollectConfig(episodes=4000, max_steps=2100, policies=held),
+        "paper": CollectConfig(episodes=10_000, max_steps=2100, min_steps=100, policies=("held",)),
+    }
+    vision = {
+        "tiny": VisionConfig(**sharp, batch_size=32, updates=40),
+        "quick": VisionConfig(**sharp, updates=1800),
+        "standard": VisionConfig(**sharp, updates=12_000),
+        "paper": VisionConfig(latent_size=64, updates=120_000),
+    }
+    memory = {
+        "tiny": MemoryConfig(**sizes, batch_size=8, window=32, updates=20),
+        "quick": MemoryConfig(**sizes, batch_size=64, window=100, updates=900, decay=0.998),
+        "standard": MemoryConfig(**sizes, batch_size=100, window=250, updates=4000, decay=0.9995),
+        "paper": MemoryConfig(**sizes, updates=24_400, decay=0.99999),
+    }
+    evolution = {
+        "tiny": EvolutionConfig(population=8, rollouts=2, generations=2, rescore_rollouts=4),
+        "quick": EvolutionConfig(rollouts=8, generations=25, rescore_every=5, rescore_rollouts=64),
+        "standard": EvolutionConfig(generations=200, rescore_every=10),
+        "paper": EvolutionConfig(generations=1800, rescore_rollouts=1024),
+    }
+    controller = ControllerConfig(features="zch", bias=False)
+    dream = DreamConfig(temperature=1.15)
+    return _Settings(True, collect[preset], vision[preset], memory[preset], controller, dream, evolution[preset])
+
+
+def _carracing(preset: Size) -> _Settings:
+    """CarRacing: 32 latents, 256 cells, [z, h] with bias; C evolved in the real environment, as in the paper."""
+    driven = ("random-network", "brownian")
+    brisk: dict[str, Any] = {"learning_rate": 1e-3, "final_learning_rate": 1e-4}
+    collect = {
+        "tiny": CollectConfig(episodes=8, max_steps=100, policies=driven),
+        "quick": CollectConfig(episodes=200, max_steps=500, policies=driven),
+        "standard": CollectConfig(episodes=1500, max_steps=1000, policies=driven),
+        "paper": CollectConfig(episodes=10_000, max_steps=1000, policies=("random-network",)),
+    }
+    vision = {
+        "tiny": VisionConfig(**brisk, batch_size=32, updates=40),
+        "quick": VisionConfig(**brisk, updates=1800),
+        "standard": VisionConfig(**brisk, updates=12_000),
+        "paper": VisionConfig(updates=100_000),
+    }
+    memory = {
+        "tiny": MemoryConfig(batch_size=8, window=32, updates=20),
+        "quick": MemoryConfig(batch_size=64, window=100, updates=800, decay=0.998),
+        "standard": MemoryConfig(window=250, updates=4000, decay=0.9995),
+        "paper": MemoryConfig(window=999),
+    }
+    evolution = {
+        "tiny": EvolutionConfig("world", population=8, rollouts=1, generations=2, max_steps=50, rescore_rollouts=4),
+        "quick": EvolutionConfig(
+            "world",
+            population=32,
+            rollouts=2,
+            generations=30,
+            patience=50,
+            max_steps=400,
+            rescore_every=10,
+            rescore_rollouts=16,
+        ),
+        "standard": EvolutionConfig("world", rollouts=4, generations=150, patience=100),
+        "paper": EvolutionConfig("world", generations=1800, rescore_rollouts=1024),
+    }
+    controller = ControllerConfig(features="zh")
+    dream = DreamConfig(temperature=1.0)
+    return _Settings(False, collect[preset], vision[preset], memory[preset], controller, dream, evolution[preset])
+
+
+def _tiny(preset: Size) -> _Settings:
+    """The searchlight: small enough that every preset ends within a minute or two on two cores."""
+    larger = preset != "tiny"
+    return _Settings(
+        survival=False,
+        collect=CollectConfig(episodes=400 if larger else 150, max_steps=100, policies=("held", "uniform", "brownian")),
+        vision=VisionConfig(
+            latent_size=8, learning_rate=3e-3, final_learning_rate=3e-4, batch_size=32, updates=600 if larger else 250
+        ),
+        memory=MemoryConfig(
+            latent_size=8,
+            action_size=1,
+            hidden_size=64,
+            batch_size=32,
+            window=50,
+            decay=0.995,
+            learning_rate=5e-3,
+            updates=1000 if larger else 300,
+        ),
+        controller=ControllerConfig(features="zh"),
+        dream=DreamConfig(temperature=1.0),
+        evolution=EvolutionConfig(
+            population=32, rollouts=8, generations=40 if larger else 15, rescore_every=5, rescore_rollouts=32
+        ),
+    )
+
+
+def _gymnasium(world: str, preset: Size) -> _Settings:
+    """Any Gymnasium id: the car's sizes, M with the heads of a dream, C trained in it unless told otherwise."""
+    from reverie.worlds.registry import world_spec
+
+    spec = world_spec(world)
+    counts = {  # episodes, V updates, M updates, generations
+        "tiny": (12, 40, 30, 3),
+        "quick": (200, 1500, 800, 30),
+        "standard": (1500, 10_000, 4000, 200),
+        "paper": (10_000, 100_000, 4000, 1800),
+    }
+    episodes, vision_updates, memory_updates, generations = counts[preset]
+    small = preset == "tiny"
+    return _Settings(
+        survival=spec.reward == "survival",
+        collect=CollectConfig(
+            episodes=episodes, max_steps=min(spec.max_steps, 60 if small else 1000), policies=("uniform", "held")
+        ),
+        vision=VisionConfig(
+            learning_rate=1e-3, final_learning_rate=1e-4, batch_size=32 if small else 100, updates=vision_updates
+        ),
+        memory=MemoryConfig(
+            action_size=spec.actions.size,
+            batch_size=16 if small else 64,
+            window=32 if small else 100,
+            updates=memory_updates,
+            decay=0.998,
+        ),
+        controller=ControllerConfig(features="zh"),
+        dream=DreamConfig(temperature=1.0),
+        evolution=EvolutionConfig(
+            population=16 if small else 64,
+            rollouts=2 if small else 8,
+            generations=generations,
+            rescore_every=5,
+            rescore_rollouts=8 if small else 64,
+        ),
+    )

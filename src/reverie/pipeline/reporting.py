@@ -1,0 +1,103 @@
+"""The last stage: open all that a run has made and write its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reverie.evaluation.inputs import ReportInputs
+from reverie.evaluation.recording import record_dream, record_world
+from reverie.evaluation.report import write_report
+from reverie.files.atomic import read_json
+from reverie.files.metrics import read_metrics
+from reverie.pipeline.opening import arena_of, load_agent
+from reverie.pipeline.run_folder import RunFolder
+from reverie.pipeline.scoring import read_scores
+from reverie.rollouts.store import Store
+from reverie.workers.seeds import evaluation_seeds
+
+FILMED = 3  # episodes, of which the middle one is shown
+SHOWN_EPISODES = 6
+HELD_OUT = 40
+
+
+def report(run: RunFolder, workers: int = 0, device: str = "auto") -> Path:
+    """Stage 6: write report.html from whatever the run has so far; returns its path."""
+    with run.timed("report"):
+        return write_report(_inputs(run), run.report)
+
+
+def _inputs(run: RunFolder) -> ReportInputs:
+    from reverie.worlds.registry import world_spec
+
+    scores = read_scores(run)
+    store = Store(run.rollouts)
+    config = read_json(run.path / "config.json")
+    return ReportInputs(
+        world=world_spec(run.experiment.world),
+        agent=scores.get("agent"),
+        random=scores.get("random"),
+        dream=scores.get("dream"),
+        episodes=[store.read(entry.index) for entry in store.entries[:: max(1, len(store.entries) // SHOWN_EPISODES)]][
+            :SHOWN_EPISODES
+        ],
+        vision_metrics=run.vision / "metrics.jsonl",
+        memory_metrics=run.memory / "metrics.jsonl",
+        controller_metrics=run.controller / "metrics.jsonl",
+        evolved_in=run.experiment.evolution.where,
+        config=config["experiment"],
+        versions=read_json(run.path / "versions.json"),
+        seconds=run.timings,
+        real_steps=real_steps(run, store),
+        **_models(run),
+        **_films(run),
+    )
+
+
+def real_steps(run: RunFolder, store: Store) -> int:
+    """Steps taken in the real world to learn from: collecting, and evolving where C was evolved in the world."""
+    rows = read_metrics(run.controller / "metrics.jsonl") if (run.controller / "metrics.jsonl").exists() else []
+    return store.total_steps + max((int(row.get("world_steps", 0)) for row in rows), default=0)
+
+
+def _models(run: RunFolder) -> dict[str, Any]:
+    """V, M and the latents to show them on, as far as they are trained."""
+    from reverie.files.checkpoint import latest_checkpoint
+    from reverie.memory.sequences import split_episodes
+    from reverie.memory.train import load_memory
+    from reverie.vision.latents import Latents
+    from reverie.vision.train import load_vision
+
+    found: dict[str, Any] = {}
+    if latest_checkpoint(run.vision):
+        found["vision"] = load_vision(run.vision)
+    if latest_checkpoint(run.memory):
+        latents = Latents(run.latents)
+        seen, unseen = split_episodes(latents, run.experiment.memory.held_out_every)
+        found["memory"] = load_memory(run.memory)
+        found["latents"] = [latents.episode(index) for index in (unseen or seen)[:HELD_OUT]]
+    return found
+
+
+def _films(run: RunFolder) -> dict[str, Any]:
+    """The agent in the real world and, where M can dream its world, in its dream."""
+    from reverie.evolution.arena import close_arenas, open_dream
+    from reverie.evolution.train import BEST_FILE
+
+    if not (run.controller / BEST_FILE).exists():
+        return {}
+    agent = load_agent(run)
+    params = agent.params[0].double().cpu().numpy()
+    seeds = evaluation_seeds(run.experiment.seed, "films", count=FILMED)
+    found: dict[str, Any] = {"awake": record_world(agent, seeds), "controller_parameters": len(params)}
+    if _can_dream(run):
+        found["asleep"] = record_dream(open_dream(arena_of(run, "dream")), params, agent.senses.vision, seeds)
+        close_arenas()
+    return found
+
+
+def _can_dream(run: RunFolder) -> bool:
+    from reverie.worlds.registry import world_spec
+
+    knows_reward = run.experiment.memory.reward_head or world_spec(run.experiment.world).reward == "survival"
+    return knows_reward and run.experiment.controller.features != "z"

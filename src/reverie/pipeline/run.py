@@ -1,0 +1,98 @@
+"""The whole pipeline: every stage in turn, each from where it stopped."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reverie.evaluation.score import Score
+from reverie.pipeline import stages
+from reverie.pipeline.experiment import Experiment
+from reverie.pipeline.memory_watch import MemoryWatch
+from reverie.pipeline.run_folder import create_run
+from reverie.pipeline.scoring import read_scores
+from reverie.pipeline.table import score_table
+
+TITLES = {
+    "collect": "play the world at random",
+    "vision": "V learns to see",
+    "memory": "M learns what comes next",
+    "controller": "C learns to act, in the {where}",
+    "evaluate": "the real world",
+    "report": "the report",
+}
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    score, random: of the agent and of the random policy in the real world; dream: of the agent in its dream, where
+    C was trained in one
+    seconds: of this call; peak_memory_mb: of this process and its workers together, in this call
+    """
+
+    run_dir: Path
+    world: str
+    preset: str
+    seconds: float
+    peak_memory_mb: float
+    score: Score
+    random: Score
+    dream: Score | None
+    report: Path
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON, with the fields that scripts rely on."""
+        return {
+            "run_dir": str(self.run_dir),
+            "world": self.world,
+            "preset": self.preset,
+            "seconds": round(self.seconds, 1),
+            "peak_memory_mb": round(self.peak_memory_mb),
+            "score": self.score.as_dict(),
+            "random": {"mean": self.random.mean, "std": self.random.std},
+            "dream": None if self.dream is None else self.dream.as_dict(),
+            "report": str(self.report),
+        }
+
+    def table(self) -> str:
+        """The scores and where the report is, for a terminal."""
+        rows = {"agent": self.score, "random policy": self.random}
+        if self.dream is not None:
+            rows["agent in its dream"] = self.dream
+        minutes, seconds = divmod(round(self.seconds), 60)
+        return (
+            f"{score_table(self.world, rows)}\n"
+            f"{minutes} min {seconds:02d} s, at most {self.peak_memory_mb / 1024:.1f} GiB\n"
+            f"report: {self.report}"
+        )
+
+
+def run(experiment: Experiment, path: Path, workers: int, device: str = "auto") -> RunResult:
+    """Bring the run in folder `path` to its end, from wherever it is.
+
+    Raises: ReverieError for a folder of another experiment, a damaged file, a loss or fitness that is not finite.
+    """
+    started = time.monotonic()
+    folder = create_run(path, experiment)
+    with folder.locked(), MemoryWatch() as memory:
+        for number, name in enumerate(stages.STAGES, start=1):
+            title = TITLES[name].format(where=experiment.evolution.where)
+            print(f"{number}/{len(stages.STAGES)} {name}: {title}", file=sys.stderr)
+            getattr(stages, name)(folder, workers, device)
+    scores = read_scores(folder)
+    return RunResult(
+        run_dir=path,
+        world=experiment.world,
+        preset=experiment.preset,
+        seconds=time.monotonic() - started,
+        peak_memory_mb=memory.peak_mb,
+        score=scores["agent"],
+        random=scores["random"],
+        dream=scores.get("dream"),
+        report=folder.report,
+    )

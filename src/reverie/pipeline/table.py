@@ -1,0 +1,24 @@
+"""Scores as a small table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reverie.evaluation.score import Score
+
+
+def score_table(world: str, scores: Mapping[str, Score]) -> str:
+    """One row a score: mean ± standard deviation, the range, the number of episodes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{world}: returns over unseen episodes", title_justify="left")
+    for column in ("", "mean ± std", "min", "max", "episodes"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, score in scores.items():
+        spread = f"{score.mean:.1f} ± {score.std:.1f}"
+        table.add_row(name, spread, f"{score.min:.1f}", f"{score.max:.1f}", str(score.episodes))
+    console = Console(width=88, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip()
