@@ -46,6 +46,7 @@ def start(how: str, folder: Path) -> tuple[subprocess.Popen[str], str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     return process, process.stdout.readline().strip()
@@ -76,6 +77,18 @@ def test_nothing_outlives_a_killed_process(how: str, end: signal.Signals, tmp_pa
         assert wait_until(lambda: not games(guarded) and not Path(guarded).exists())
         assert not shared_memory(instances)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_whole_group_that_is_killed_leaves_no_shared_memory(tmp_path: Path) -> None:
+    """The games die with their parent, before the helper can ask them who they were."""
+    process, guarded = start("play", tmp_path)
+    with process:
+        instances = [instance for _, instance in games(guarded)]
+        assert len(shared_memory(instances)) == 6
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=20)
+        assert wait_until(lambda: not Path(guarded).exists())
+        assert not shared_memory(instances)
 
 
 @pytest.mark.parametrize("how", ["return", "raise"])

@@ -68,12 +68,15 @@ def start(game: vizdoom.DoomGame) -> None:
         file.write(SETTINGS)
     game.set_doom_config_path(settings)
     game.init()
+    Path(settings).with_suffix(f".{game.get_instance_id()}").touch()  # names its shared memory, even if it dies first
     _guard.games.add(game)
 
 
 def stop(game: vizdoom.DoomGame) -> None:
     """Close a game; its process is gone afterwards."""
     game.close()
-    Path(game.get_doom_config_path()).unlink(missing_ok=True)
+    settings = Path(game.get_doom_config_path())
+    for path in settings.parent.glob(f"{settings.stem}.*"):
+        path.unlink(missing_ok=True)
     if _guard is not None:
         _guard.games.discard(game)

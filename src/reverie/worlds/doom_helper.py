@@ -1,7 +1,8 @@
 """The helper of doom_guard, run as a script: `doom_helper.py FOLDER`.
 
-When stdin ends without a farewell, it kills the games whose settings lie in FOLDER and removes their shared memory
-and FOLDER. It needs only the standard library, so it starts fast, and /proc; elsewhere it removes the folder alone.
+FOLDER holds a game's settings as `NAME.ini` and its ViZDoom instance as `NAME.INSTANCE`. When stdin ends without a
+farewell, it kills the games whose settings lie there, and removes their shared memory and the folder. It needs only the
+standard library, so it starts fast, and finds games by /proc: elsewhere they are not killed.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ def main(folder: str) -> None:
     """Wait for the end of stdin, then clean up; twice, for a game that was just starting."""
     if sys.stdin.buffer.read() == ALL_CLOSED:
         return
+    noted = {path.suffix[1:] for path in Path(folder).iterdir() if path.suffix != ".ini"}
     for pause in (0.2, 0.0):
-        for process_id, instance in games(folder):
+        running = games(folder)
+        for process_id, _ in running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process_id, signal.SIGKILL)
+        for instance in noted | {instance for _, instance in running}:
             for path in SHARED_MEMORY.glob(f"ViZDoom*{instance}"):
                 path.unlink(missing_ok=True)
         time.sleep(pause)
