@@ -20,9 +20,9 @@ import torch
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
-from reverie.dream.config import DreamConfig
-from reverie.dream.engine import DreamEngine, Dreams, dream_returns
-from reverie.dream.starts import Starts
+from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.engine import DreamEngine, Dreams, dream_returns
+from reverie.dreaming.starts import Starts
 from reverie.hardware import core_count
 from reverie.memory.config import MemoryConfig
 from reverie.memory.model import MDNRNN

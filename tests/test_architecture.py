@@ -26,7 +26,7 @@ ROOMS = [
     "memory",
     "controller",
     "agent",
-    "dream",
+    "dreaming",
     "evolution",
     "evaluation",
     "pipeline",

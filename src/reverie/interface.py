@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
     from reverie.agent import Agent
-    from reverie.dream.env import DreamVectorEnv
+    from reverie.dreaming.env import DreamVectorEnv
     from reverie.evaluation.score import Score
     from reverie.worlds.vector import WorldVectorEnv
 
@@ -56,7 +56,7 @@ def evaluate(agent: Agent, world: VectorEnv, episodes: int = 100, seed: int = 0)
     Plays in this process, as many episodes side by side as the world has sub-environments.
     """
     from reverie.agent import SeenWorld
-    from reverie.dream.env import DreamVectorEnv
+    from reverie.dreaming.env import DreamVectorEnv
     from reverie.evaluation.score import Score
     from reverie.evolution.play import play
     from reverie.workers.seeds import evaluation_seeds

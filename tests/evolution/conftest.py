@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from reverie.controller.config import ControllerConfig
-from reverie.dream.config import DreamConfig
+from reverie.dreaming.config import DreamConfig
 from reverie.evolution.arena import Arena, close_arenas
 from reverie.files.checkpoint import Checkpoint, save_checkpoint
 from reverie.files.training import pack

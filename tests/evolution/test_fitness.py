@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reverie.agent import Agent
-from reverie.dream.engine import dream_returns
+from reverie.dreaming.engine import dream_returns
 from reverie.evolution.arena import Arena, open_dream
 from reverie.evolution.fitness import returns_of
 from reverie.memory.train import load_memory

@@ -11,9 +11,9 @@ from reverie.agent import SeenWorld
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
 from reverie.controller.senses import Senses
-from reverie.dream.config import DreamConfig
-from reverie.dream.engine import DreamEngine
-from reverie.dream.starts import first_latents
+from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.engine import DreamEngine
+from reverie.dreaming.starts import first_latents
 from reverie.errors import ReverieError
 from reverie.memory.model import MDNRNN
 from reverie.memory.train import load_memory

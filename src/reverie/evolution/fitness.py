@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reverie.dream.engine import dream_returns
+from reverie.dreaming.engine import dream_returns
 from reverie.evolution.arena import Arena, open_dream, open_world
 from reverie.evolution.play import play
 from reverie.workers.pool import Workers

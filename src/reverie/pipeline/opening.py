@@ -10,8 +10,8 @@ from reverie.pipeline.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from reverie.agent import Agent
-    from reverie.dream.config import DreamConfig
-    from reverie.dream.env import DreamVectorEnv
+    from reverie.dreaming.config import DreamConfig
+    from reverie.dreaming.env import DreamVectorEnv
     from reverie.evolution.arena import Arena
     from reverie.rollouts.store import Store
 
@@ -85,8 +85,8 @@ def load_agent(run: RunFolder) -> Agent:
 
 def open_dream(run: RunFolder, num_envs: int, temperature: float | None, seed: int | None) -> DreamVectorEnv:
     """The dream of the run's M as an environment that can be rendered; tau is the run's own where None."""
-    from reverie.dream.env import DreamVectorEnv
-    from reverie.dream.starts import first_latents
+    from reverie.dreaming.env import DreamVectorEnv
+    from reverie.dreaming.starts import first_latents
     from reverie.memory.train import load_memory
     from reverie.vision.latents import Latents
     from reverie.vision.train import load_vision

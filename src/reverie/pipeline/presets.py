@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reverie.controller.config import ControllerConfig
-from reverie.dream.config import DreamConfig
+from reverie.dreaming.config import DreamConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
 from reverie.memory.config import MemoryConfig

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from reverie.controller.model import Controller
-from reverie.dream.config import DreamConfig
-from reverie.dream.kernel import load_kernel
-from reverie.dream.noise import DreamNoise
-from reverie.dream.population import Population
-from reverie.dream.rows import DreamRows, Outcome, PackedMemory
-from reverie.dream.starts import Starts
+from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.kernel import load_kernel
+from reverie.dreaming.noise import DreamNoise
+from reverie.dreaming.population import Population
+from reverie.dreaming.rows import DreamRows, Outcome, PackedMemory
+from reverie.dreaming.starts import Starts
 from reverie.errors import ReverieError
 from reverie.hardware import compute_dtype
 from reverie.memory.model import MDNRNN

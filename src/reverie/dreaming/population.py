@@ -7,8 +7,8 @@ from torch import Tensor
 
 from reverie.controller.model import Controller, one_hot_argmax
 from reverie.controller.senses import features
-from reverie.dream.kernel import Kernel
-from reverie.dream.rows import DreamRows
+from reverie.dreaming.kernel import Kernel
+from reverie.dreaming.rows import DreamRows
 
 
 class Population:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reverie.dream.starts import Starts
+from reverie.dreaming.starts import Starts
 from reverie.workers.seeds import generator
 
 CHUNK = 32  # steps drawn at once; without effect on the numbers

@@ -7,9 +7,9 @@ import torch
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
-from reverie.dream.config import DreamConfig
-from reverie.dream.engine import DreamEngine
-from reverie.dream.starts import Starts
+from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.engine import DreamEngine
+from reverie.dreaming.starts import Starts
 from reverie.memory.config import MemoryConfig
 from reverie.memory.model import MDNRNN
 from reverie.worlds.spec import ActionSpec, WorldSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reverie.dream.config import DreamConfig
+from reverie.dreaming.config import DreamConfig
 from reverie.errors import ReverieError
 
 MISTAKES = [

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from reverie.dream.starts import Starts, first_latents
+from reverie.dreaming.starts import Starts, first_latents
 from reverie.errors import ReverieError
 from reverie.vision.latents import LatentEntry, LatentEpisode, Latents, Part, part_path, write_part
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tests.dream import parts
 
-from reverie.dream.kernel import load_kernel
-from reverie.dream.rows import DreamRows, PackedMemory
+from reverie.dreaming.kernel import load_kernel
+from reverie.dreaming.rows import DreamRows, PackedMemory
 from reverie.memory.mixture import sample
 from reverie.memory.model import MDNRNN
 

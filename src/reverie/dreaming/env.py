@@ -17,12 +17,12 @@ from gymnasium.vector.utils import batch_space
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import one_hot_argmax
 from reverie.controller.senses import features as features_of
-from reverie.dream.config import DreamConfig
-from reverie.dream.engine import check_dream, dream_ended, dream_reward
-from reverie.dream.kernel import load_kernel
-from reverie.dream.noise import DreamNoise
-from reverie.dream.rows import DreamRows, PackedMemory
-from reverie.dream.starts import Starts
+from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.engine import check_dream, dream_ended, dream_reward
+from reverie.dreaming.kernel import load_kernel
+from reverie.dreaming.noise import DreamNoise
+from reverie.dreaming.rows import DreamRows, PackedMemory
+from reverie.dreaming.starts import Starts
 from reverie.errors import ReverieError
 from reverie.hardware import compute_dtype
 from reverie.memory.model import MDNRNN
@@ -220,5 +220,7 @@ def check_render_mode(render_mode: str | None, vision: ConvVAE | None) -> None:
 
 
 gym.register(
-    "reverie/Dream-v0", entry_point="reverie.dream.env:DreamEnv", vector_entry_point="reverie.dream.env:DreamVectorEnv"
+    "reverie/Dream-v0",
+    entry_point="reverie.dreaming.env:DreamEnv",
+    vector_entry_point="reverie.dreaming.env:DreamVectorEnv",
 )

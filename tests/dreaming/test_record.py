@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.dream import parts
 
-from reverie.dream.config import DreamConfig
-from reverie.dream.engine import dream_returns
-from reverie.dream.record import dream_episode
+from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.engine import dream_returns
+from reverie.dreaming.record import dream_episode
 from reverie.worlds.spec import WorldSpec
 
 

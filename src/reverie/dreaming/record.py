@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reverie.dream.engine import DreamEngine, Dreams
+from reverie.dreaming.engine import DreamEngine, Dreams
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.dream import kernel as room
-from reverie.dream.kernel import load_kernel
+from reverie.dreaming import kernel as room
+from reverie.dreaming.kernel import load_kernel
 
 HAS_COMPILER = room.find_compiler() is not None
 needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="no C compiler")

@@ -12,9 +12,9 @@ from tests.dream import parts
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.senses import features
-from reverie.dream.config import DreamConfig
-from reverie.dream.engine import DreamEngine, dream_returns
-from reverie.dream.noise import EpisodeNoise
+from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.engine import DreamEngine, dream_returns
+from reverie.dreaming.noise import EpisodeNoise
 from reverie.errors import ReverieError
 from reverie.memory.mixture import sample
 from reverie.worlds.spec import ActionSpec, WorldSpec

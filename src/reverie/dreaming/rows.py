@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reverie.dream.kernel import Kernel
+from reverie.dreaming.kernel import Kernel
 from reverie.memory.lstm import FORGET_BIAS, LSTMState, cell
 from reverie.memory.mixture import sample
 from reverie.memory.model import MDNRNN

@@ -14,9 +14,9 @@ from tests.dream import parts
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.senses import features
-from reverie.dream.config import DreamConfig
-from reverie.dream.engine import dream_returns
-from reverie.dream.env import DreamEnv, DreamVectorEnv
+from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.engine import dream_returns
+from reverie.dreaming.env import DreamEnv, DreamVectorEnv
 from reverie.errors import ReverieError
 from reverie.vision.model import ConvVAE
 from reverie.worlds.spec import ActionSpec, WorldSpec

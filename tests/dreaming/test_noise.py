@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tests.dream import parts
 
-from reverie.dream.noise import CHUNK, DreamNoise, EpisodeNoise
+from reverie.dreaming.noise import CHUNK, DreamNoise, EpisodeNoise
 
 
 def test_chunks_of_any_length_give_the_same_numbers() -> None:
