@@ -15,7 +15,7 @@ from reverie.evaluation.foresight import STEPS, Foresight, forecast, look_ahead
 from reverie.evaluation.inputs import ReportInputs
 from reverie.evaluation.pictures import png, reconstructions, spread_frames, strip, traversals
 from reverie.evaluation.published import published
-from reverie.evaluation.video import encode, side_by_side
+from reverie.evaluation.video import film
 from reverie.evaluation.wording import duration, number, parameter_count
 from reverie.files.metrics import read_metrics
 from reverie.vision.encode import decode_frames
@@ -120,7 +120,7 @@ def _filmstrip(inputs: ReportInputs, seen: Foresight) -> Section:
     return {
         "strips": [(name, png(strip(panel[::STRIP_EVERY]))) for name, panel in zip(names, panels, strict=True)],
         "steps": list(range(0, STEPS + 1, STRIP_EVERY)),
-        "film": encode(side_by_side(panels), SLOW_MOTION),
+        "film": film(panels, SLOW_MOTION),
     }
 
 

@@ -11,7 +11,7 @@ from reverie.evaluation.inputs import ReportInputs
 from reverie.evaluation.published import published
 from reverie.evaluation.recording import Recording
 from reverie.evaluation.score import Score
-from reverie.evaluation.video import encode, side_by_side
+from reverie.evaluation.video import film
 from reverie.evaluation.wording import duration, mean_std, number
 
 Section = dict[str, Any]
@@ -64,9 +64,8 @@ def _film(recording: Recording, pace: int, unit: str) -> Section:
     panels = [recording.frames] if recording.seen is None else [recording.frames, recording.seen]
     length = min(len(recording.frames), MOST_FILM_FRAMES)
     actions = np.concatenate([recording.actions, recording.actions[-1:]])[:length]
-    film = encode(side_by_side([panel[:length] for panel in panels], actions), pace)
     return {
-        "film": film,
+        "film": film([panel[:length] for panel in panels], pace, actions),
         "recording": recording,
         "length": _length(recording, unit),
         "cut": length if length < len(recording.frames) else None,

@@ -17,7 +17,7 @@ from reverie.workers.seeds import generator
 
 if TYPE_CHECKING:
     from reverie.agent import Agent
-    from reverie.dream.engine import DreamEngine
+    from reverie.dreaming.engine import DreamEngine
     from reverie.rollouts.episode import Episode
     from reverie.vision.model import ConvVAE
     from reverie.worlds.vector import WorldVectorEnv
@@ -59,7 +59,7 @@ def record_world(agent: Agent, seeds: Sequence[int]) -> Recording:
 
 def record_dream(engine: DreamEngine, params: np.ndarray, vision: ConvVAE, seeds: Sequence[int]) -> Recording:
     """Film a candidate [n] in M's dream on each of `seeds`, V decoding what it dreams; the middle one by return."""
-    from reverie.dream.record import dream_episode
+    from reverie.dreaming.record import dream_episode
     from reverie.vision.encode import decode_frames
 
     dreams = sorted((dream_episode(engine, params, seed) for seed in seeds), key=lambda dream: dream.rewards.sum())

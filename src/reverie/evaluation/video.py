@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from reverie.evaluation.pictures import data_uri
 SCALE = 3  # each pixel of a frame becomes SCALE x SCALE, so that the film's halved colour resolution costs nothing
 GAP = 6
 TRACK = 6  # height of an action's track
+MARK = 1.5  # half the width of the mark of 0
 QUALITY = "24"  # x264's constant rate factor: 2,100 Doom frames, two panels, take 2.5 MB
 BACKGROUND, TRACK_COLOUR, MARK_COLOUR = (24, 24, 30), (58, 57, 70), (232, 197, 118)
 
@@ -42,52 +44,57 @@ class Film:
         return self.mime.startswith("video/")
 
 
-def side_by_side(panels: list[np.ndarray], actions: np.ndarray | None = None) -> np.ndarray:
-    """Panels, each uint8 [T, 64, 64, 3], enlarged in a row, with a track for each action dimension below.
+def film(panels: Sequence[np.ndarray], frames_per_second: int, actions: np.ndarray | None = None) -> Film:
+    """Panels, each uint8 [T, 64, 64, 3], side by side, as H.264 in MP4, or an animated WebP where PyAV lacks x264.
 
-    actions: float [T, A] in [-1, 1]; a mark grows from the middle of its track to the action's side.
+    actions: float [T, A] in [-1, 1], drawn as a track for each action dimension below the panels.
     """
-    large = [panel.repeat(SCALE, axis=1).repeat(SCALE, axis=2) for panel in panels]
-    steps, height, width, _ = large[0].shape
-    total = width * len(large) + GAP * (len(large) - 1)
-    tracks = np.zeros((steps, 0, total, 3), np.uint8) if actions is None else draw_tracks(actions, total)
-    film = np.empty((steps, height + tracks.shape[1], total + total % 2, 3), np.uint8)
-    film[:] = BACKGROUND
-    for index, panel in enumerate(large):
-        film[:, :height, index * (width + GAP) : index * (width + GAP) + width] = panel
-    film[:, height:, :total] = tracks
-    return film
 
+    def picture(t: int) -> np.ndarray:
+        return compose([panel[t] for panel in panels], None if actions is None else actions[t])
 
-def draw_tracks(actions: np.ndarray, width: int) -> np.ndarray:
-    """Actions [T, A] in [-1, 1] as horizontal tracks side by side, uint8 [T, GAP + TRACK, width, 3]."""
-    steps, count = actions.shape
-    tracks = np.empty((steps, GAP + TRACK, width, 3), np.uint8)
-    tracks[:] = BACKGROUND
-    edges = np.linspace(0, width + GAP, count + 1).astype(int)
-    for index in range(count):
-        left, right = edges[index], edges[index + 1] - GAP
-        tracks[:, GAP:, left:right] = TRACK_COLOUR
-        middle, half = (left + right) / 2, (right - left) / 2
-        reach = middle + np.clip(actions[:, index], -1, 1) * half
-        columns = np.arange(left, right) + 0.5
-        low, high = np.minimum(middle, reach) - 1.5, np.maximum(middle, reach) + 1.5
-        marked = (columns >= low[:, None]) & (columns <= high[:, None])  # [T, right - left]
-        tracks[:, GAP:, left:right][np.broadcast_to(marked[:, None], (steps, TRACK, right - left))] = MARK_COLOUR
-    return tracks
-
-
-def encode(frames: np.ndarray, frames_per_second: int) -> Film:
-    """Frames uint8 [T, H, W, 3] as H.264 in MP4, or an animated WebP where PyAV lacks x264."""
-    steps, height, width, _ = frames.shape
-    content = _h264(frames, frames_per_second)
-    mime = "video/mp4"
+    steps = len(panels[0])
+    height, width, _ = picture(0).shape
+    pictures = (picture(t) for t in range(steps))  # one at a time: all of a long film would take a gigabyte
+    content, mime = _h264(pictures, frames_per_second, width, height), "video/mp4"
     if content is None:
-        mime, content = "image/webp", _webp(frames, frames_per_second)
+        content, mime = _webp(pictures, frames_per_second), "image/webp"
     return Film(mime, content, steps, frames_per_second, width, height)
 
 
-def _h264(frames: np.ndarray, frames_per_second: int) -> bytes | None:
+def compose(frames: Sequence[np.ndarray], action: np.ndarray | None = None) -> np.ndarray:
+    """One picture of a film: frames uint8 [64, 64, 3] enlarged in a row, the action's tracks below; of even sizes."""
+    large = [frame.repeat(SCALE, axis=0).repeat(SCALE, axis=1) for frame in frames]
+    height, width, _ = large[0].shape
+    total = width * len(large) + GAP * (len(large) - 1)
+    below = 0 if action is None else GAP + TRACK
+    picture = np.empty((height + below, total + total % 2, 3), np.uint8)
+    picture[:] = BACKGROUND
+    for index, frame in enumerate(large):
+        left = index * (width + GAP)
+        picture[:height, left : left + width] = frame
+    if action is not None:
+        picture[height + GAP :, :total] = draw_tracks(action, total)
+    return picture
+
+
+def draw_tracks(action: np.ndarray, width: int) -> np.ndarray:
+    """Tracks side by side, one for each number of the action [A]: uint8 [width, 3].
+
+    A mark grows from the middle of its track to the side of the number, which is in [-1, 1].
+    """
+    line = np.empty((width, 3), np.uint8)
+    line[:] = BACKGROUND
+    edges = np.linspace(0, width + GAP, len(action) + 1).astype(int)
+    for value, left, right in zip(np.clip(action, -1, 1), edges[:-1], edges[1:] - GAP, strict=True):
+        middle, columns = (left + right) / 2, np.arange(left, right) + 0.5
+        reach = middle + value * (right - left) / 2
+        marked = (columns >= min(middle, reach) - MARK) & (columns <= max(middle, reach) + MARK)
+        line[left:right] = np.where(marked[:, None], MARK_COLOUR, TRACK_COLOUR)
+    return line
+
+
+def _h264(pictures: Iterable[np.ndarray], frames_per_second: int, width: int, height: int) -> bytes | None:
     import av
 
     if "libx264" not in av.codecs_available:
@@ -95,18 +102,17 @@ def _h264(frames: np.ndarray, frames_per_second: int) -> bytes | None:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=frames_per_second)
-        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": QUALITY, "preset": "medium", "threads": "1"}
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return buffer.getvalue()
 
 
-def _webp(frames: np.ndarray, frames_per_second: int) -> bytes:
+def _webp(pictures: Iterable[np.ndarray], frames_per_second: int) -> bytes:
     buffer = io.BytesIO()
-    first, *rest = (Image.fromarray(frame) for frame in frames)
-    first.save(
-        buffer, "WEBP", save_all=True, append_images=rest, duration=round(1000 / frames_per_second), loop=0, quality=60
-    )
+    first, *rest = (Image.fromarray(picture) for picture in pictures)
+    milliseconds = round(1000 / frames_per_second)
+    first.save(buffer, "WEBP", save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=60)
     return buffer.getvalue()

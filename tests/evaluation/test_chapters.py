@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from reverie.evaluation import chapters
+from reverie.evaluation.inputs import ReportInputs
+from reverie.evaluation.pictures import GAP
+from reverie.worlds.spec import ActionSpec, WorldSpec
+from tests.evaluation.parts import TINY, make_episode, make_latents, make_memory, make_vision, write_metrics
+
+DOOM = WorldSpec("doom", ActionSpec("three-way", 1), "survival", 2100)
+
+
+def test_the_filmstrip_shows_every_fifth_of_fifty_steps() -> None:
+    section = chapters.memory(
+        ReportInputs(TINY, vision=make_vision(), memory=make_memory(), latents=[make_latents(80), make_latents(5)])
+    )
+    assert section is not None
+    ahead = section["ahead"]
+    assert ahead["steps"] == list(range(0, 51, 5))
+    assert [name for name, _ in ahead["strips"]] == ["reality", "one step ahead", "dreaming on"]
+    strips = [Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))) for _, uri in ahead["strips"]]
+    assert {picture.size for picture in strips} == {(11 * (64 + GAP) - GAP, 64)}
+    first = [np.asarray(picture)[:, :64] for picture in strips]
+    np.testing.assert_array_equal(first[0], first[1])  # all three begin with the same real frame
+    np.testing.assert_array_equal(first[0], first[2])
+    assert ahead["film"].frames == 51
+
+
+def test_rewards_are_calibrated_only_where_they_are_predicted() -> None:
+    inputs = ReportInputs(TINY, memory=make_memory(), latents=[make_latents(80)])
+    tiny, survival = chapters.memory(inputs), chapters.memory(replace(inputs, world=replace(DOOM, name="tiny")))
+    assert tiny is not None
+    assert survival is not None
+    assert "reward" in tiny
+    assert "reward" not in survival
+    assert "reliability" in tiny
+    assert "reliability" in survival
+
+
+def test_healthy_losses_are_drawn_for_the_papers_doom_alone(tmp_path: Path) -> None:
+    path = write_metrics(tmp_path / "m.jsonl", [{"step": s, "z_nll": 1.2, "done": 0.1} for s in (20, 40)])
+    doom = chapters.memory(ReportInputs(DOOM, memory_metrics=path))
+    tiny = chapters.memory(ReportInputs(TINY, memory_metrics=path))
+    assert doom is not None
+    assert tiny is not None
+    assert [("0.983 at update 24000" in svg, "0.0009 at update 24000" in svg) for svg, _ in doom["curves"]] == [
+        (True, False),
+        (False, True),
+    ]
+    assert not any("The paper" in svg for svg, _ in tiny["curves"])
+
+
+def test_vs_free_nats_come_from_its_settings(tmp_path: Path) -> None:
+    path = write_metrics(tmp_path / "v.jsonl", [{"step": s, "reconstruction": 9.0, "kl": 40.0} for s in (20, 40)])
+    settings = {"vision": {"kl_tolerance": 0.5, "latent_size": 64}}
+    section = chapters.vision(ReportInputs(DOOM, vision_metrics=path, config=settings))
+    assert section is not None
+    assert ["32 free nats" in svg for svg, _ in section["curves"]] == [False, True]
+
+
+def test_what_v_sees_takes_frames_of_all_episodes() -> None:
+    section = chapters.vision(ReportInputs(TINY, vision=make_vision(), episodes=[make_episode(30), make_episode(9, 1)]))
+    assert section is not None
+    assert len(section["pairs"]) == chapters.SEEN_FRAMES
+    assert len({frame for frame, _ in section["pairs"]}) == chapters.SEEN_FRAMES
+    assert section["latents"] == 8
+
+
+def test_the_evolution_in_figures(tmp_path: Path) -> None:
+    rows = [{"step": s, "mean": 1.0, "best": 812.4, "sigma": 0.0812, "dream_steps": 36e6} for s in (1, 40)]
+    inputs = ReportInputs(
+        DOOM,
+        controller_metrics=write_metrics(tmp_path / "c.jsonl", rows),
+        config={"evolution": {"population": 64, "rollouts": 16}},
+        seconds={"controller": 230},
+    )
+    section = chapters.controller(inputs)
+    assert section is not None
+    assert section["facts"] == [
+        ("generations", "40"),
+        ("candidates × episodes in each", "64 × 16"),
+        ("steps in the dream", "36,000,000"),
+        ("best agent on fresh seeds", "812"),
+        ("last step size σ", "0.0812"),
+        ("wall time", "3 min 50 s"),
+    ]
+    assert "paper&#39;s mean" in section["curve"] or "paper's mean" in section["curve"]
+
+
+def test_wall_times_as_shares_of_the_longest() -> None:
+    section = chapters.making(ReportInputs(TINY, seconds={"collect": 30.0, "vision": 120.0}))
+    assert section is not None
+    assert section["stages"] == [("collect", "30 s", 25.0), ("vision", "2 min 0 s", 100.0)]
+    assert chapters.making(ReportInputs(TINY)) is None
