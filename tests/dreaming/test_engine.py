@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from tests.dream import parts
+from tests.dreaming import parts
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.senses import features

@@ -10,7 +10,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
-from tests.dream import parts
+from tests.dreaming import parts
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.senses import features

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.dream import parts
+from tests.dreaming import parts
 
 from reverie.dreaming.noise import CHUNK, DreamNoise, EpisodeNoise
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.dream import parts
+from tests.dreaming import parts
 
 from reverie.dreaming.config import DreamConfig
 from reverie.dreaming.engine import dream_returns

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 import torch
-from tests.dream import parts
+from tests.dreaming import parts
 
 from reverie.dreaming.kernel import load_kernel
 from reverie.dreaming.rows import DreamRows, PackedMemory
