@@ -14,6 +14,7 @@ import torch
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.atomic import sweep_temporary
 from reverie.files.training import pack
+from reverie.hardware import keep_freed_memory
 from reverie.progress import progress
 from reverie.rollouts.episode import Episode
 from reverie.rollouts.manifest import Entry
@@ -62,6 +63,7 @@ def encode_store(model: ConvVAE, store: Store, folder: str | Path) -> Latents:
     """
     if not store.entries:
         raise ReverieError(f"{store.folder} holds no episodes; run `reverie collect` first")
+    keep_freed_memory()
     folder, fast = Path(folder), fast_copy(model)
     parts = _parts(store.entries, _digest(model))
     wanted = [part_path(folder, number) for number in range(len(parts))]

@@ -14,6 +14,7 @@ from reverie.errors import ReverieError
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
 from reverie.files.training import pack, unpack
+from reverie.hardware import keep_freed_memory
 from reverie.progress import progress
 from reverie.vision.config import VisionConfig
 from reverie.vision.frames import to_input
@@ -40,8 +41,11 @@ def train_vision(
     with the same bits as one that was not (on the same kind of processor, with as many threads).
     Raises ReverieError where the loss is not finite or `folder` holds a training with other settings.
     """
+    keep_freed_memory()
     model, optimizer = _new(config, seed, device)
     done = _resume(Path(folder), model, optimizer, config, seed)
+    if done == config.updates:
+        return model
     fast = fast_copy(model)  # does the arithmetic; `model` keeps the float32 weights, too fine for bf16 to add up
     mean = mean_frame(batches, device) if config.pixel_weight == "change" else None
     log = MetricsLog(Path(folder) / "metrics.jsonl", resume_step=done)
