@@ -24,7 +24,7 @@ Rows = Sequence[Mapping[str, Any]]
 def score_histograms(scores: Mapping[str, Score], unit: str) -> Markup:
     """One small histogram for each labelled score, on a shared axis, its mean as a tick."""
     edges, counts = histogram(list(scores.values()))
-    figure, axes = new_figure(rows=len(scores), height=0.5 + 0.7 * len(scores))
+    figure, axes = new_figure(rows=len(scores), height=0.5 + 0.72 * len(scores))
     for axis, (label, score), count in zip(axes, scores.items(), counts, strict=True):
         colour = colour_of(label, score)
         share = 100 * count / score.episodes
@@ -34,7 +34,7 @@ def score_histograms(scores: Mapping[str, Score], unit: str) -> Markup:
         axis.grid(False)
         axis.spines["left"].set_visible(False)
         axis.set_ylim(0, 1.1 * max(share.max(), 1))
-        axis.set_title(f"{label}: {score.mean:,.0f}", loc="left", fontsize=8, color=colour, pad=2)
+        axis.set_title(f"{label}: {score.mean:,.0f}", loc="left", fontsize=9, color=colour, pad=2)
         if axis is not axes[-1]:
             axis.tick_params(axis="x", length=0)
     axes[-1].set_xlabel(f"{unit} in an episode")
@@ -78,7 +78,7 @@ def loss_curve(
     if log and (values > 0).all():
         _log_scale(axis, "y")
     axis.set_xlabel("update")
-    axis.set_title(label, loc="left", fontsize=9, color=INK)
+    axis.set_title(label, loc="left", fontsize=10, color=INK)
     _legend(figure)
     alt = f"{label} over {int(steps[-1])} updates: from {values[0]:.3g} to {values[-1]:.3g}."
     if healthy:
@@ -110,7 +110,7 @@ def fitness_curve(rows: Rows, unit: str, where: str, paper: Curve = (), paper_la
         axis.plot(*zip(*paper, strict=True), color=PAPER, linestyle="--", marker="o", markersize=3, label=paper_label)
     axis.set_xlim(0, 1.05 * max(steps[-1], paper[1][0] if paper else 1))
     axis.set_xlabel("generation")
-    axis.set_title(f"{unit} in the {where}", loc="left", fontsize=9, color=INK)
+    axis.set_title(f"{unit} in the {where}", loc="left", fontsize=10, color=INK)
     _legend(figure, columns=2)
     alt = f"Mean fitness by generation: {mean[0]:.0f} at first, {mean[-1]:.0f} at generation {int(steps[-1])}."
     return to_svg(figure, "fitness", alt)
@@ -129,7 +129,7 @@ def reliability(predicted: np.ndarray, observed: np.ndarray, happened: np.ndarra
     _log_scale(axis, "x")
     _log_scale(axis, "y")
     axis.set_xlabel("chance of an ending that M gives this step")
-    axis.set_title("share of such steps that ended", loc="left", fontsize=9, color=INK)
+    axis.set_title("share of such steps that ended", loc="left", fontsize=10, color=INK)
     points = ", ".join(f"{p:.2g} predicted, {o:.2g} happened" for p, o in zip(predicted, observed, strict=True))
     return to_svg(figure, "reliability", f"Calibration of M's endings: {points}.")
 
@@ -141,7 +141,7 @@ def reward_calibration(predicted: np.ndarray, actual: np.ndarray) -> Markup:
     axis.plot(span, span, color=MUTED, linewidth=1, linestyle=":")
     axis.scatter(actual, predicted, s=5, color=DREAM, alpha=0.35, linewidth=0)
     axis.set_xlabel("reward that the world gave")
-    axis.set_title("reward that M predicted", loc="left", fontsize=9, color=INK)
+    axis.set_title("reward that M predicted", loc="left", fontsize=10, color=INK)
     error = float(np.sqrt(np.mean((predicted - actual) ** 2)))
     return to_svg(figure, "reward", f"Predicted against actual reward; root mean square error {error:.3g}.")
 
@@ -158,7 +158,7 @@ def drift(one_step: np.ndarray, free: np.ndarray, frozen: np.ndarray) -> Markup:
         axis.plot(steps, values, color=colour, label=name)
     axis.set_ylim(bottom=0)
     axis.set_xlabel("steps ahead")
-    axis.set_title("distance from the real latent", loc="left", fontsize=9, color=INK)
+    axis.set_title("distance from the real latent", loc="left", fontsize=10, color=INK)
     _legend(figure)
     alt = f"Latent error after {len(free)} steps: dreaming on {free[-1]:.2f}, nothing moves {frozen[-1]:.2f}."
     return to_svg(figure, "drift", alt)
@@ -194,5 +194,5 @@ def thinned(steps: np.ndarray, values: np.ndarray, points: int = POINTS) -> tupl
 def _legend(figure: Figure, columns: int = 3) -> None:
     """Below the axes, where it covers no curve."""
     figure.legend(
-        loc="outside lower left", ncols=columns, frameon=False, fontsize=7.5, labelcolor=MUTED, handlelength=1.4
+        loc="outside lower left", ncols=columns, frameon=False, fontsize=8.5, labelcolor=MUTED, handlelength=1.4
     )

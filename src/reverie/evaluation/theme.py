@@ -24,12 +24,12 @@ VARIABLES = {
     RANDOM: "var(--random)",
     PAPER: "var(--paper)",
 }
-WIDTH, HEIGHT = 4.3, 2.7  # inches: narrow, so that the text stays readable on a phone
+WIDTH, HEIGHT = 4.3, 2.8  # inches: narrow, so that the text stays readable on a phone
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "reverie",
-    "font.size": 8.0,
+    "font.size": 9.0,
     "axes.edgecolor": RULE,
     "axes.labelcolor": MUTED,
     "axes.spines.top": False,
