@@ -54,7 +54,7 @@ def test_reconstruction_error_is_summed_over_a_frame() -> None:
 def test_change_weights_follow_their_formula() -> None:
     rng = np.random.default_rng(0)
     x, mean = rng.random((4, 3, 64, 64)), rng.random((3, 64, 64))
-    raw = 1 + 10 * np.abs(x - mean).mean(1)
+    raw = 1 + 10 * np.square(x - mean).sum(1)
     found = change_weights(torch.tensor(x), torch.tensor(mean), 10.0)
     np.testing.assert_allclose(found[:, 0].numpy(), raw / raw.mean((1, 2), keepdims=True))
     np.testing.assert_allclose(found.mean((1, 2, 3)).numpy(), 1)
@@ -65,5 +65,5 @@ def test_change_weights_lift_what_the_mean_frame_lacks() -> None:
     x = mean.clone()[None]
     x[:, :, 10:12, 10:12] = 1.0
     weight = change_weights(x, mean, 10.0)[0, 0]
-    assert (weight[10, 10] / weight[0, 0]).item() == pytest.approx(1 + 10 * 0.7)
+    assert (weight[10, 10] / weight[0, 0]).item() == pytest.approx(1 + 10 * 3 * 0.7**2)
     assert torch.equal(change_weights(x, mean, 0.0), torch.ones(1, 1, 64, 64))
