@@ -80,19 +80,19 @@ def _doom(preset: Size) -> _Settings:
     sizes |= {"restart_input": True, "done_head": True}
     collect = {
         "tiny": CollectConfig(episodes=16, max_steps=300, policies=held),
-        "quick": CollectConfig(episodes=700, max_steps=2100, policies=held),
+        "quick": CollectConfig(episodes=1200, max_steps=2100, policies=held),
         "standard": CollectConfig(episodes=4000, max_steps=2100, policies=held),
         "paper": CollectConfig(episodes=10_000, max_steps=2100, min_steps=100, policies=("held",)),
     }
     vision = {
         "tiny": VisionConfig(**sharp, batch_size=32, updates=40),
-        "quick": VisionConfig(**sharp, updates=1800),
+        "quick": VisionConfig(**sharp, updates=2000),
         "standard": VisionConfig(**sharp, updates=12_000),
         "paper": VisionConfig(latent_size=64, updates=120_000),
     }
     memory = {
         "tiny": MemoryConfig(**sizes, batch_size=8, window=32, updates=20),
-        "quick": MemoryConfig(**sizes, batch_size=64, window=100, updates=900, decay=0.998),
+        "quick": MemoryConfig(**sizes, batch_size=64, window=100, updates=1400, decay=0.9985),
         "standard": MemoryConfig(**sizes, batch_size=100, window=250, updates=4000, decay=0.9995),
         "paper": MemoryConfig(**sizes, updates=24_400, decay=0.99999),
     }
