@@ -52,7 +52,7 @@ class VisionConfig:
     pixel_weight: PixelWeight = "none"
     """"none" counts every pixel alike (the paper); "change" counts pixels that differ from the mean frame for more."""
     change_weight: float = 30.0
-    """How much more, with pixel_weight "change": weight = 1 + change_weight * |x - mean frame|^2, summed over colours."""
+    """How much more, with "change": weight = 1 + change_weight * |x - mean frame|^2, summed over colours."""
     log_every: int = 20
     """Updates between two rows of metrics.jsonl."""
     checkpoint_every: int = 500
