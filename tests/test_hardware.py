@@ -13,7 +13,7 @@ import torch
 
 from reverie import hardware
 from reverie.errors import ReverieError
-from reverie.hardware import core_count, pin_threads, resolve_device, single_thread
+from reverie.hardware import core_count, pin_threads, resolve_device, single_thread, thread_count
 
 
 def test_cores_are_those_that_this_process_may_use() -> None:
@@ -35,8 +35,16 @@ def test_threads_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     pin_threads(3)
     assert torch.get_num_threads() == 3
     monkeypatch.setattr(hardware, "core_count", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     pin_threads()
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("said", "threads"), [("3", 3), ("0", 2), ("many", 2)])
+def test_the_environment_says_how_many_threads(said: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "core_count", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert thread_count() == threads
 
 
 @pytest.mark.usefixtures("threads")
@@ -53,18 +61,17 @@ def test_one_thread_for_a_while() -> None:
 def test_one_thread_where_torch_comes_later() -> None:
     program = """
 import os, sys
-from reverie.hardware import core_count, single_thread
-os.environ["OMP_NUM_THREADS"] = "2"
+from reverie.hardware import single_thread
+os.environ["OMP_NUM_THREADS"] = "3"
 os.environ.pop("MKL_NUM_THREADS", None)
 with single_thread():
     assert "torch" not in sys.modules
     import torch
     print(torch.get_num_threads())
-assert torch.get_num_threads() == core_count()
-print(os.environ["OMP_NUM_THREADS"], "MKL_NUM_THREADS" in os.environ)
+print(torch.get_num_threads(), os.environ["OMP_NUM_THREADS"], "MKL_NUM_THREADS" in os.environ)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n2 False\n"
+    assert done.stdout == "1\n3 3 False\n"
 
 
 @pytest.mark.parametrize(

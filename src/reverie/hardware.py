@@ -21,15 +21,21 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def thread_count() -> int:
+    """How many threads a training loop computes on: as OMP_NUM_THREADS says, else one for each core."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) > 0 else core_count()
+
+
 def pin_threads(count: int | None = None) -> None:
-    """Let torch compute on `count` threads in this process, on every core by default.
+    """Let torch compute on `count` threads in this process, by default on `thread_count()`.
 
     A training loop calls it first: the number of threads decides in which order sums are taken, so the same
     number gives the same bits.
     """
     import torch
 
-    torch.set_num_threads(core_count() if count is None else count)
+    torch.set_num_threads(thread_count() if count is None else count)
 
 
 def keep_freed_memory() -> None:
@@ -50,7 +56,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from malloc.h
 @contextmanager
 def single_thread() -> Iterator[None]:
     """Inside it torch computes on one thread, even where torch is imported only there; the state before returns."""
-    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else core_count()
+    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else thread_count()
     variables = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(variables, "1"))
     if "torch" in sys.modules:
