@@ -71,10 +71,16 @@ class Bar:
         return ", ".join(f"{name} {_number(value)}" for name, value in self.metrics.items())
 
 
+def announce(line: str) -> None:
+    """One line of what comes next; silenced as the bars are."""
+    if not _is_quiet():
+        _print(line)
+
+
 @contextmanager
 def progress(total: int, title: str, unit: str, done: int = 0) -> Iterator[Bar]:
     """A `Bar` for `total` units, `done` of them finished before; `REVERIE_QUIET=1` silences it."""
-    if os.environ.get("REVERIE_QUIET") == "1":
+    if _is_quiet():
         yield Bar(total, title, unit, done, lambda bar: None)
     elif sys.stderr.isatty():
         with _drawn(total, title, unit, done) as bar:
@@ -82,6 +88,10 @@ def progress(total: int, title: str, unit: str, done: int = 0) -> Iterator[Bar]:
     else:
         with _printed(total, title, unit, done) as bar:
             yield bar
+
+
+def _is_quiet() -> bool:
+    return os.environ.get("REVERIE_QUIET") == "1"
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from reverie.controller.config import ControllerConfig
 from reverie.dreaming.config import DreamConfig
@@ -12,6 +12,9 @@ from reverie.evolution.config import EvolutionConfig
 from reverie.memory.config import MemoryConfig
 from reverie.rollouts.config import CollectConfig
 from reverie.vision.config import VisionConfig
+
+if TYPE_CHECKING:
+    from reverie.worlds.spec import WorldSpec
 
 Preset = Literal["tiny", "quick", "standard", "paper"]
 PRESETS: tuple[Preset, ...] = ("tiny", "quick", "standard", "paper")
@@ -52,3 +55,15 @@ class Experiment:
                 f"memory.latent_size is {self.memory.latent_size} but vision.latent_size is "
                 f"{self.vision.latent_size}; M reads V's latents, so set both alike"
             )
+
+
+def require_fit(experiment: Experiment, world: WorldSpec) -> None:
+    """Refuse, before hours are spent, an M that does not fit the world or cannot be dreamt where C is to be evolved."""
+    memory, size = experiment.memory, world.actions.size
+    if memory.action_size != size:
+        raise ReverieError(f"memory.action_size is {memory.action_size}, but the actions of {world.name} have {size}")
+    head = "done_head" if world.reward == "survival" else "reward_head"
+    if experiment.evolution.where == "dream" and not getattr(memory, head):
+        raise ReverieError(
+            f"memory.{head} is False, and no dream of {world.name} goes without; set it, or use --evolve-in world"
+        )

@@ -14,16 +14,35 @@ if TYPE_CHECKING:
     from reverie.dreaming.env import DreamVectorEnv
     from reverie.evolution.arena import Arena
     from reverie.rollouts.store import Store
+    from reverie.vision.latents import Latents
 
 
 def collected(run: RunFolder) -> Store:
-    """The store, with at least one episode in it."""
+    """The store, with all of its episodes: what V learns must not depend on when collecting was interrupted."""
     from reverie.rollouts.store import Store
 
     store = Store(run.rollouts)
-    if not store.entries:
-        raise ReverieError(f"{run.rollouts} holds no episodes; run `reverie collect {run.path}` first")
+    done, wanted = len(store.entries), run.experiment.collect.episodes
+    if done < wanted:
+        raise ReverieError(f"{run.rollouts} has {done} of {wanted} episodes; run `reverie collect {run.path}` first")
     return store
+
+
+def encoded(run: RunFolder) -> Latents:
+    """The latents, of every episode in the store (where the store is still there)."""
+    from reverie.rollouts.store import Store
+    from reverie.vision.latents import Latents
+
+    require_trained(run, "vision")
+    episodes = [entry.sha256 for entry in Store(run.rollouts).entries]
+    latents = Latents(run.latents) if run.latents.exists() else None
+    seen = [] if latents is None else [entry.sha256 for entry in latents.entries]
+    if latents is None or (episodes and seen != episodes):
+        raise ReverieError(
+            f"{run.latents} has {len(set(seen) & set(episodes))} of {len(episodes)} episodes as latents; "
+            f"run `reverie vision {run.path}` first"
+        )
+    return latents
 
 
 def require_trained(run: RunFolder, stage: Literal["vision", "memory"]) -> None:

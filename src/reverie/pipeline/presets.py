@@ -11,23 +11,24 @@ from reverie.dreaming.config import DreamConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
 from reverie.memory.config import MemoryConfig
-from reverie.pipeline.experiment import PRESETS, Experiment
+from reverie.pipeline.experiment import PRESETS, Experiment, Preset
 from reverie.rollouts.config import CollectConfig
 from reverie.vision.config import VisionConfig
 
 Where = Literal["dream", "world"]
-Size = Literal["tiny", "quick", "standard", "paper"]
 
 
 def make_experiment(world: str, preset: str = "quick", *, seed: int = 0, evolve_in: Where | None = None) -> Experiment:
     """The experiment of a preset; `evolve_in` overrides where the world's C trains.
 
-    Raises: ReverieError for an unknown world (the nearest is suggested) or preset.
+    Raises: ReverieError for an unknown world or preset (the nearest is suggested).
     """
     if preset not in PRESETS:
         near = difflib.get_close_matches(preset, PRESETS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ReverieError(f"unknown preset {preset!r}, expected one of {', '.join(PRESETS)}{hint}")
+    if evolve_in not in (None, "dream", "world"):
+        raise ReverieError(f"evolve_in is {evolve_in!r}, expected dream or world")
     settings = _settings(world, preset)
     where = evolve_in or settings.evolution.where
     return Experiment(
@@ -63,7 +64,7 @@ def _heads(settings: _Settings, where: Where) -> MemoryConfig:
     return replace(settings.memory, restart_input=True, done_head=True, reward_head=not settings.survival)
 
 
-def _settings(world: str, preset: Size) -> _Settings:
+def _settings(world: str, preset: Preset) -> _Settings:
     if world == "doom":
         return _doom(preset)
     if world == "carracing":
@@ -71,7 +72,7 @@ def _settings(world: str, preset: Size) -> _Settings:
     return _tiny(preset) if world == "tiny" else _gymnasium(world, preset)
 
 
-def _doom(preset: Size) -> _Settings:
+def _doom(preset: Preset) -> _Settings:
     """VizDoom Take Cover: 64 latents, 512 cells, [z, c, h] without bias, tau 1.15; C trained only in the dream."""
     held = ("held", "long-held", "long-held", "sweep")  # long holds reach the walls, where random data never stands
     sharp: dict[str, Any] = {"latent_size": 64, "pixel_weight": "change", "learning_rate": 1e-3}
@@ -107,7 +108,7 @@ def _doom(preset: Size) -> _Settings:
     return _Settings(True, collect[preset], vision[preset], memory[preset], controller, dream, evolution[preset])
 
 
-def _carracing(preset: Size) -> _Settings:
+def _carracing(preset: Preset) -> _Settings:
     """CarRacing: 32 latents, 256 cells, [z, h] with bias; C evolved in the real environment, as in the paper."""
     driven = ("random-network", "brownian")
     brisk: dict[str, Any] = {"learning_rate": 1e-3, "final_learning_rate": 1e-4}
@@ -149,7 +150,7 @@ def _carracing(preset: Size) -> _Settings:
     return _Settings(False, collect[preset], vision[preset], memory[preset], controller, dream, evolution[preset])
 
 
-def _tiny(preset: Size) -> _Settings:
+def _tiny(preset: Preset) -> _Settings:
     """The searchlight: small enough that every preset ends within a minute or two on two cores."""
     larger = preset != "tiny"
     return _Settings(
@@ -176,7 +177,7 @@ def _tiny(preset: Size) -> _Settings:
     )
 
 
-def _gymnasium(world: str, preset: Size) -> _Settings:
+def _gymnasium(world: str, preset: Preset) -> _Settings:
     """Any Gymnasium id: the car's sizes, M with the heads of a dream, C trained in it unless told otherwise."""
     from reverie.worlds.registry import world_spec
 

@@ -11,10 +11,12 @@ from reverie.evaluation.report import write_report
 from reverie.files.atomic import read_json
 from reverie.files.metrics import read_metrics
 from reverie.pipeline.opening import arena_of, load_agent
-from reverie.pipeline.run_folder import RunFolder
+from reverie.pipeline.run_folder import VERSIONS, RunFolder
 from reverie.pipeline.scoring import read_scores
+from reverie.pipeline.settings import to_json
 from reverie.rollouts.store import Store
 from reverie.workers.seeds import evaluation_seeds
+from reverie.worlds.registry import world_spec
 
 FILMED = 3  # episodes, of which the middle one is shown
 SHOWN_EPISODES = 6
@@ -28,25 +30,21 @@ def report(run: RunFolder, workers: int = 0, device: str = "auto") -> Path:
 
 
 def _inputs(run: RunFolder) -> ReportInputs:
-    from reverie.worlds.registry import world_spec
-
     scores = read_scores(run)
     store = Store(run.rollouts)
-    config = read_json(run.path / "config.json")
+    shown = store.entries[:: max(1, len(store.entries) // SHOWN_EPISODES)][:SHOWN_EPISODES]
     return ReportInputs(
         world=world_spec(run.experiment.world),
         agent=scores.get("agent"),
         random=scores.get("random"),
         dream=scores.get("dream"),
-        episodes=[store.read(entry.index) for entry in store.entries[:: max(1, len(store.entries) // SHOWN_EPISODES)]][
-            :SHOWN_EPISODES
-        ],
+        episodes=[store.read(entry.index) for entry in shown],
         vision_metrics=run.vision / "metrics.jsonl",
         memory_metrics=run.memory / "metrics.jsonl",
         controller_metrics=run.controller / "metrics.jsonl",
         evolved_in=run.experiment.evolution.where,
-        config=config["experiment"],
-        versions=read_json(run.path / "versions.json"),
+        config=to_json(run.experiment),
+        versions=read_json(run.path / VERSIONS),
         seconds=run.timings,
         real_steps=real_steps(run, store),
         **_models(run),
@@ -56,7 +54,7 @@ def _inputs(run: RunFolder) -> ReportInputs:
 
 def real_steps(run: RunFolder, store: Store) -> int:
     """Steps taken in the real world to learn from: collecting, and evolving where C was evolved in the world."""
-    rows = read_metrics(run.controller / "metrics.jsonl") if (run.controller / "metrics.jsonl").exists() else []
+    rows = read_metrics(run.controller / "metrics.jsonl")
     return store.total_steps + max((int(row.get("world_steps", 0)) for row in rows), default=0)
 
 
@@ -97,7 +95,5 @@ def _films(run: RunFolder) -> dict[str, Any]:
 
 
 def _can_dream(run: RunFolder) -> bool:
-    from reverie.worlds.registry import world_spec
-
     knows_reward = run.experiment.memory.reward_head or world_spec(run.experiment.world).reward == "survival"
     return knows_reward and run.experiment.controller.features != "z"

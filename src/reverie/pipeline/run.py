@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reverie.evaluation.score import Score
+from reverie.hardware import resolve_device
 from reverie.pipeline import stages
 from reverie.pipeline.experiment import Experiment
 from reverie.pipeline.memory_watch import MemoryWatch
 from reverie.pipeline.run_folder import create_run
 from reverie.pipeline.scoring import read_scores
 from reverie.pipeline.table import score_table
+from reverie.progress import announce
 
 TITLES = {
     "collect": "play the world at random",
@@ -75,14 +76,16 @@ class RunResult:
 def run(experiment: Experiment, path: Path, workers: int, device: str = "auto") -> RunResult:
     """Bring the run in folder `path` to its end, from wherever it is.
 
+    device: where V and M are trained; workers: processes that play, 0 for none but this
     Raises: ReverieError for a folder of another experiment, a damaged file, a loss or fitness that is not finite.
     """
     started = time.monotonic()
+    resolve_device(device)  # a device that is not there should not show only after hours of collecting
     folder = create_run(path, experiment)
     with folder.locked(), MemoryWatch() as memory:
         for number, name in enumerate(stages.STAGES, start=1):
             title = TITLES[name].format(where=experiment.evolution.where)
-            print(f"{number}/{len(stages.STAGES)} {name}: {title}", file=sys.stderr)
+            announce(f"{number}/{len(stages.STAGES)} {name}: {title}")
             getattr(stages, name)(folder, workers, device)
     scores = read_scores(folder)
     return RunResult(

@@ -15,12 +15,15 @@ from typing import Any
 
 import reverie
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.atomic import read_json, write_json
-from reverie.pipeline.experiment import Experiment
+from reverie.files.atomic import read_json, read_object, sweep_temporary, write_json
+from reverie.pipeline.experiment import Experiment, require_fit
 from reverie.pipeline.settings import differences, from_json, to_json
+from reverie.worlds.registry import world_spec
 
 FORMAT = 1
+CONFIG, VERSIONS, TIMINGS, LOCK = "config.json", "versions.json", "timings.json", "lock"
 LIBRARIES = ("torch", "numpy", "gymnasium", "cma", "blosc2", "safetensors", "vizdoom", "envpool", "box2d")
+SHOWN_DIFFERENCES = 4
 
 
 @dataclass(frozen=True)
@@ -67,31 +70,30 @@ class RunFolder:
 
     @property
     def timings(self) -> dict[str, float]:
-        """Wall seconds spent in each stage so far, over all sessions."""
-        file = self.path / "timings.json"
-        return read_json(file) if file.exists() else {}
+        """Wall seconds spent in each stage so far, over all sessions but those that were killed."""
+        file = self.path / TIMINGS
+        found = read_object(file) if file.exists() else {}
+        for stage, seconds in found.items():
+            if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+                raise DamagedFileError(f"{file} has {seconds!r} for {stage}, expected seconds; remove the file")
+        return found
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the wall time of a `with` block to `timings`, also when it is interrupted."""
-        started = time.monotonic()
+        before, started = self.timings, time.monotonic()
         try:
             yield
         finally:
-            timings = self.timings
-            timings[stage] = timings.get(stage, 0.0) + time.monotonic() - started
-            write_json(self.path / "timings.json", timings)
+            seconds = before.get(stage, 0.0) + time.monotonic() - started
+            write_json(self.path / TIMINGS, before | {stage: seconds})
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; a second process that asks for it gets a clear error."""
-        with open(self.path / "config.json", "rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ReverieError(
-                    f"run folder {self.path} is in use by another process; wait for it or choose another --run-dir"
-                ) from None
+        with _lock(self.path):
+            for folder in (self.path, self.scores):
+                sweep_temporary(folder)
             yield
 
 
@@ -101,31 +103,26 @@ def create_run(path: Path, experiment: Experiment) -> RunFolder:
     Raises: ReverieError where the folder belongs to another experiment (the differences are named) or holds
     something else.
     """
-    config = path / "config.json"
-    if not config.exists():
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ReverieError(f"{path} exists and is not a run folder; choose another --run-dir")
-        _make_folder(path)
-        write_json(path / "versions.json", versions())
-        write_json(config, {"format": FORMAT, "reverie": reverie.__version__, "experiment": to_json(experiment)})
-        return RunFolder(path, experiment)
-    found = open_run(path)
-    changed = list(differences(to_json(found.experiment), to_json(experiment)))
-    if changed:
-        more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
-        raise ReverieError(
-            f"run folder {path} was made with other settings ({'; '.join(changed[:4])}{more}); "
-            f"repeat the command it was made with, or choose another --run-dir"
-        )
-    return found
+    config = path / CONFIG
+    if config.exists():
+        return _reopen(path, experiment)
+    if path.exists() and (not path.is_dir() or not all(map(_is_ours, path.iterdir()))):
+        raise ReverieError(f"{path} exists and is not a run folder; choose another --run-dir")
+    require_fit(experiment, world_spec(experiment.world))
+    _make_folder(path)
+    with _lock(path):
+        if not config.exists():  # else another process was faster
+            write_json(path / VERSIONS, versions())
+            write_json(config, {"format": FORMAT, "reverie": reverie.__version__, "experiment": to_json(experiment)})
+    return _reopen(path, experiment)
 
 
 def open_run(path: Path) -> RunFolder:
     """Open a run folder that is there, checking its format and every setting."""
-    config = path / "config.json"
+    config = path / CONFIG
     if not config.is_file():
-        raise ReverieError(f"{path} is not a run folder (no config.json in it); 'reverie run WORLD' makes one")
-    content = read_json(config)
+        raise ReverieError(f"{path} is not a run folder (no {CONFIG} in it); 'reverie run WORLD' makes one")
+    content = read_json(config, "restore it from a copy, or start again in another folder")
     if not isinstance(content, dict) or "experiment" not in content:
         raise DamagedFileError(f"{config} does not hold a run's settings; restore it or start again in another folder")
     if content.get("format") != FORMAT:
@@ -134,7 +131,7 @@ def open_run(path: Path) -> RunFolder:
             f"run folder {path} has format {content.get('format')!r}, made by reverie {made_by}; reverie "
             f"{reverie.__version__} reads format {FORMAT}: use that version or start again in another folder"
         )
-    return RunFolder(path, from_json(Experiment, content["experiment"], str(config)))
+    return RunFolder(path, from_json(Experiment, content["experiment"], f"{config}: "))
 
 
 def versions() -> dict[str, Any]:
@@ -148,8 +145,50 @@ def versions() -> dict[str, Any]:
     return found | {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()}
 
 
+def _reopen(path: Path, experiment: Experiment) -> RunFolder:
+    """The run at `path`, which must be that of `experiment`."""
+    found = open_run(path)
+    changed = list(differences(to_json(found.experiment), to_json(experiment)))
+    if changed:
+        more = len(changed) - SHOWN_DIFFERENCES
+        shown = "; ".join(changed[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+        raise ReverieError(
+            f"run folder {path} was made with other settings ({shown}); "
+            f"repeat the command it was made with, or choose another --run-dir"
+        )
+    return found
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a process killed while it made a run folder may have left this in it."""
+    return file.name in (VERSIONS, LOCK) or file.suffix == ".tmp"
+
+
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReverieError(f"cannot make the run folder {path} ({error.strerror}); choose another --run-dir") from None
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold `path`/lock; the system gives it back when this process ends, however it ends."""
+    try:
+        file = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)  # to write, as network file systems want it
+    except OSError as error:
+        raise ReverieError(f"cannot write in {path} ({error.strerror}); allow writing there") from None
+    try:
+        _take(file, path)
+        yield
+    finally:
+        os.close(file)
+
+
+def _take(file: int, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ReverieError(
+            f"run folder {path} is in use by another process; wait for it, or choose another --run-dir"
+        ) from None

@@ -43,10 +43,14 @@ def score(
     temperature: float | None,
     workers: int,
 ) -> Scored:
-    """Score the run's agent over `episodes` unseen episodes, in the real world or in its dream at `temperature`."""
+    """Score the run's agent over `episodes` unseen episodes, in the real world or in its dream at `temperature`.
+
+    temperature: tau of a dream; None is the one that the run was trained at
+    """
     with Workers(workers) as pool:
-        scored = _dream(run, episodes, seed, temperature, pool) if where == "dream" else None
-        if scored is None:
+        if where == "dream":
+            scored = _dream(run, episodes, seed, temperature, pool)
+        else:
             scored = evaluate_agent(load_agent(run), episodes, seed, pool)
         return Scored(scored, evaluate_random(run.experiment.world, episodes, seed, pool))
 

@@ -1,12 +1,17 @@
-"""Settings to and from plain JSON: frozen dataclasses out, checked frozen dataclasses back in."""
+"""Settings to and from plain JSON and words of the command line: frozen dataclasses, every key and value checked.
+
+A setting is named by its path, such as `vision.updates`, in files, on the command line and in messages alike.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import itertools
 import json
 import types
-from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from reverie.errors import ReverieError
@@ -20,59 +25,130 @@ def to_json(settings: Any) -> dict[str, Any]:
     return plain
 
 
-def from_json(kind: type[Settings], data: Any, where: str) -> Settings:
-    """Rebuild the dataclass `kind` from `data`; `where` names the file in the error of a bad key or value."""
+def from_json(kind: type[Settings], data: Any, where: str = "", path: str = "") -> Settings:
+    """Rebuild the dataclass `kind` from `data`; the error of a bad key or value begins with `where`, "FILE: " say.
+
+    path: of `data` itself below the whole, "vision." say
+    """
     if not isinstance(data, dict):
-        raise ReverieError(f"{where} holds {type(data).__name__}, expected an object of settings")
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    for key in data:
-        if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(names)}"
-            raise ReverieError(f"{where} has an unknown setting {key!r}{hint}")
-    for name in names:
-        if name not in data:
-            raise ReverieError(f"{where} lacks the setting {name!r}; was it edited by hand?")
+        raise ReverieError(f"{where}{path.rstrip('.') or 'the whole'} is {data!r}, expected an object of settings")
     hints = get_type_hints(kind)
-    return kind(**{name: _value(hints[name], data[name], where, name) for name in names})
+    for key in data:
+        if key not in hints:
+            raise ReverieError(where + unknown(f"{path}{key}", [f"{path}{name}" for name in hints]))
+    for name in hints:
+        if name not in data:
+            raise ReverieError(f"{where}{path}{name} is missing; was it edited by hand, or made by another version?")
+    values = {name: _value(hint, data[name], where, f"{path}{name}") for name, hint in hints.items()}
+    try:
+        return kind(**values)
+    except ReverieError as error:
+        raise ReverieError(f"{where}{error}") from None
 
 
-def _value(hint: Any, value: Any, where: str, name: str) -> Any:
+def with_changes(settings: Settings, words: Sequence[str]) -> Settings:
+    """`settings` with new values for those that `words` name: ["--vision.updates", "50", "--memory.decay=0.99"].
+
+    A list takes several words; true, false and none are what they say.
+    """
+    data, known = to_json(settings), setting_types(type(settings))
+    for name, given in _pairs(words):
+        if name not in known:
+            raise ReverieError(unknown(name, list(known)))
+        *sections, last = name.split(".")
+        place = data
+        for section in sections:
+            place = place[section]
+        place[last] = _from_words(known[name], given, name)
+    return from_json(type(settings), data)
+
+
+def setting_types(kind: type, path: str = "") -> dict[str, Any]:
+    """Every setting of the dataclass `kind` by its path, and the type of its value."""
+    found: dict[str, Any] = {}
+    for name, hint in get_type_hints(kind).items():
+        if isinstance(hint, type) and is_dataclass(hint):
+            found |= setting_types(hint, f"{path}{name}.")
+        else:
+            found[f"{path}{name}"] = hint
+    return found
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """`vision.updates: 1500 there, 200 asked for` for every setting that differs, in the order of the settings."""
+    for key in [*after, *(key for key in before if key not in after)]:
+        name, old, new = f"{path}{key}", before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from differences(old, new, f"{name}.")
+        elif old != new:
+            yield f"{name}: {old!r} there, {new!r} asked for"
+
+
+def unknown(name: str, known: Sequence[str]) -> str:
+    """The complaint about a name that is none of those known, with the nearest one."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "'reverie run WORLD --help' lists them"
+    return f"unknown setting {name!r}; {hint}"
+
+
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each `--name value ...` or `--name=value` as (name, values)."""
+    names = [place for place, word in enumerate(words) if word.startswith("--")]
+    for start, stop in itertools.pairwise([*names, len(words)]):
+        name, equals, value = words[start].removeprefix("--").partition("=")
+        yield name.replace("-", "_"), [value] * bool(equals) + list(words[start + 1 : stop])
+
+
+def _from_words(hint: Any, words: list[str], name: str) -> Any:
+    if get_origin(hint) is tuple:
+        return [_from_word(get_args(hint)[0], word) for word in words]
+    if len(words) != 1:
+        raise ReverieError(f"{name} has {len(words) or 'no'} values, expected one: {_describe(hint)}")
+    return _from_word(hint, words[0])
+
+
+def _from_word(hint: Any, word: str) -> Any:
+    """The word as a value of the type; the word itself where it is none, for `_value` to refuse."""
+    for option in _options(hint):
+        if option is type(None) and word.lower() == "none":
+            return None
+        if option is bool and word.lower() in ("true", "false"):
+            return word.lower() == "true"
+        if option in (int, float):
+            with contextlib.suppress(ValueError):
+                return option(word)
+    return word
+
+
+def _value(hint: Any, value: Any, where: str, path: str) -> Any:
     if is_dataclass(hint):
-        return from_json(hint, value, f"{where}: {name}")  # type: ignore[arg-type]
+        return from_json(hint, value, where, f"{path}.")  # type: ignore[arg-type]
     if get_origin(hint) is tuple and isinstance(value, list):
-        item = get_args(hint)[0]
-        return tuple(_value(item, entry, where, name) for entry in value)
-    if not _fits(hint, value):
-        raise ReverieError(f"{where}: setting {name!r} is {value!r}, expected {_describe(hint)}")
-    return float(value) if hint is float else value
+        return tuple(_value(get_args(hint)[0], item, where, path) for item in value)
+    if not any(_fits(option, value) for option in _options(hint)):
+        raise ReverieError(f"{where}{path} is {value!r}, expected {_describe(hint)}")
+    return float(value) if float in _options(hint) and value is not None else value
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """The types that a union joins, or the one type that it is."""
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def _fits(hint: Any, value: Any) -> bool:
-    if get_origin(hint) in (Union, types.UnionType):
-        return any(_fits(option, value) for option in get_args(hint))
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    if hint is type(None):
-        return value is None
     return isinstance(hint, type) and isinstance(value, hint)
 
 
 def _describe(hint: Any) -> str:
     if get_origin(hint) is Literal:
-        return "one of " + ", ".join(repr(option) for option in get_args(hint))
-    return hint.__name__ if isinstance(hint, type) else str(hint)
-
-
-def differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Lines such as `vision.updates: 1500 there, 200 asked for` for every setting that differs."""
-    for key in sorted(before.keys() | after.keys()):
-        name, old, new = f"{prefix}{key}", before.get(key), after.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from differences(old, new, f"{name}.")
-        elif old != new:
-            yield f"{name}: {old!r} there, {new!r} asked for"
+        return " or ".join(repr(option) for option in get_args(hint))
+    if get_origin(hint) is tuple:
+        return f"a list, each {_describe(get_args(hint)[0])}"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a name", type(None): "none"}
+    return " or ".join(names[option] if option in names else _describe(option) for option in _options(hint))

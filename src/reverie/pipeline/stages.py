@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reverie.pipeline.opening import arena_of, collected, require_trained
+from reverie.pipeline.opening import arena_of, collected, encoded
 from reverie.pipeline.reporting import report
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import evaluate
@@ -25,14 +25,14 @@ def collect(run: RunFolder, workers: int, device: str = "auto") -> None:
 
 def vision(run: RunFolder, workers: int, device: str = "auto") -> None:
     """Stage 2: train V on the store's frames, then encode every frame."""
-    from reverie.hardware import core_count, pin_threads, resolve_device
+    from reverie.hardware import pin_threads, resolve_device
     from reverie.rollouts.batches import FrameBatches
     from reverie.vision.encode import encode_store
     from reverie.vision.train import train_vision
 
     experiment, where = run.experiment, resolve_device(device)
-    pin_threads(core_count())
     store = collected(run)
+    pin_threads()
     batches = FrameBatches(store, experiment.vision.batch_size, experiment.seed)
     try:
         with run.timed("vision"):
@@ -45,17 +45,15 @@ def vision(run: RunFolder, workers: int, device: str = "auto") -> None:
 
 def memory(run: RunFolder, workers: int, device: str = "auto") -> None:
     """Stage 3: train M on the latents."""
-    from reverie.hardware import core_count, pin_threads, resolve_device
+    from reverie.hardware import pin_threads, resolve_device
     from reverie.memory.train import train_memory
-    from reverie.vision.latents import Latents
     from reverie.worlds.registry import world_spec
 
     experiment, where = run.experiment, resolve_device(device)
-    pin_threads(core_count())
-    require_trained(run, "vision")
-    actions = world_spec(experiment.world).actions
+    latents, actions = encoded(run), world_spec(experiment.world).actions
+    pin_threads()
     with run.timed("memory"):
-        train_memory(experiment.memory, Latents(run.latents), actions, run.memory, experiment.seed, where)
+        train_memory(experiment.memory, latents, actions, run.memory, experiment.seed, where)
 
 
 def controller(run: RunFolder, workers: int, device: str = "auto") -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from reverie.controller.file import load_controller
 from reverie.errors import ReverieError
 from reverie.evaluation.score import Score
+from reverie.evolution.train import BEST_FILE
 from reverie.files.atomic import read_json
 from reverie.files.checkpoint import load_arrays, load_checkpoint
 from reverie.files.metrics import read_metrics
-from reverie.pipeline.run_folder import RunFolder, open_run
+from reverie.pipeline.run_folder import CONFIG, TIMINGS, VERSIONS, RunFolder, open_run
 from reverie.rollouts.store import Problem, Store
+from reverie.vision.latents import Latents
+
+NAMED_FILE = re.compile(r"(.+?\.(?:safetensors|jsonl?)):? (.*)")
 
 
 def verify_run(path: Path) -> list[Problem]:
@@ -20,19 +27,20 @@ def verify_run(path: Path) -> list[Problem]:
     try:
         run = open_run(path)
     except ReverieError as error:
-        return [_problem(path / "config.json", error)]
-    return Store(run.rollouts).verify() + [problem for check in _checks(run) for problem in check]
+        return [_problem(path / CONFIG, error)]
+    return [*Store(run.rollouts).verify(), *chain.from_iterable(_checks(run))]
 
 
 def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
     for folder in (run.vision, run.memory, run.controller):
         yield _each(folder, "step-*.json", load_checkpoint)
         yield _each(folder, "metrics.jsonl", read_metrics)
+    yield _each(run.path, run.latents.name, _gapless)
     yield _each(run.latents, "part-*.safetensors", load_arrays)
-    yield _each(run.controller, "best.safetensors", load_arrays)
+    yield _each(run.controller, BEST_FILE, load_controller)
     yield _each(run.scores, "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
-    for name in ("versions.json", "timings.json"):
-        yield _each(run.path, name, read_json)
+    yield _each(run.path, VERSIONS, read_json)
+    yield _each(run.path, TIMINGS, lambda file: run.timings)
 
 
 def _each(folder: Path, pattern: str, read: Callable[[Path], Any]) -> Iterator[Problem]:
@@ -40,9 +48,20 @@ def _each(folder: Path, pattern: str, read: Callable[[Path], Any]) -> Iterator[P
         try:
             read(file)
         except ReverieError as error:
-            yield _problem(file, error)
+            if file.exists():  # else a run at work has removed it since, as it does with old checkpoints
+                yield _problem(file, error)
+
+
+def _gapless(folder: Path) -> None:
+    """Refuse latents of which a part is missing between others."""
+    if any(folder.glob("part-*.safetensors")):
+        Latents(folder)
 
 
 def _problem(file: Path, error: ReverieError) -> Problem:
+    """The error's message, "file problem; remedy", in its parts; it may name a file beside or below `file`."""
     problem, _, remedy = str(error).partition("; ")
+    found = NAMED_FILE.match(problem)
+    if found and Path(found[1]).parent in (file.parent, file):
+        file, problem = Path(found[1]), found[2]
     return Problem(str(file), problem, remedy or "restore the file, or start again in another run folder")
