@@ -53,24 +53,25 @@ def dream(
 def evaluate(agent: Agent, world: VectorEnv, episodes: int = 100, seed: int = 0) -> Score:
     """Score `agent` over `episodes` of `world`, a real one of `make` or a `dream`, on seeds that training never saw.
 
-    Plays in this process, as many episodes side by side as the world has sub-environments.
+    Plays in this process, as many episodes side by side as the world has sub-environments; the seeds are those of
+    `reverie evaluate`. A figure for publication wants the official engine: make("carracing", engine="gymnasium").
     """
     from reverie.agent import SeenWorld
     from reverie.dreaming.env import DreamVectorEnv
-    from reverie.evaluation.score import Score
+    from reverie.evaluation.score import Score, dream_seeds, world_seeds
     from reverie.evolution.play import play
-    from reverie.workers.seeds import evaluation_seeds
     from reverie.worlds.vector import WorldVectorEnv
 
-    if episodes < 1:
-        raise ReverieError(f"episodes is {episodes}; expected at least 1")
     if not isinstance(world, DreamVectorEnv | WorldVectorEnv):
         raise ReverieError(f"world is a {type(world).__name__}; expected what reverie.make or reverie.dream returns")
     if world.world_spec.actions != agent.spec.actions:
         raise ReverieError(f"the agent acts in {agent.spec.name!r}, whose actions are not those of this world")
     dreamt = isinstance(world, DreamVectorEnv)
+    seeds = dream_seeds(seed, episodes) if dreamt else world_seeds(seed, episodes)
     seen = world if dreamt else SeenWorld(world, agent.senses, seed=0)
-    seeds = evaluation_seeds(seed, count=episodes)
+    given, read = seen.single_observation_space.shape, (agent.senses.feature_size,)
+    if given != read:
+        raise ReverieError(f"the dream gives features {given} and the agent reads {read}; take both from one run")
     params = agent.params.cpu().numpy().repeat(episodes, axis=0)
     returns = play(seen, agent.controller, params, seeds).returns
     temperature = world.dream_config.temperature if isinstance(world, DreamVectorEnv) else None

@@ -115,7 +115,7 @@ def evaluate_dream(arena: Arena, params: np.ndarray, episodes: int, seed: int, w
 
     if arena.where != "dream":
         raise ReverieError(f"the arena is the {arena.where}, expected the dream; score the world by evaluate_agent")
-    seeds = evaluation_seeds(seed, "dream", count=checked_episodes(episodes))
+    seeds = dream_seeds(seed, episodes)
     with progress(episodes, f"score: agent in its dream of {arena.spec.name}", "episodes") as bar:
         returns, _ = returns_of(
             arena,
@@ -131,6 +131,11 @@ def evaluate_dream(arena: Arena, params: np.ndarray, episodes: int, seed: int, w
 def world_seeds(seed: int, episodes: int) -> list[int]:
     """The seeds of a score's episodes, the same for every agent and baseline; a longer list begins with a shorter."""
     return evaluation_seeds(seed, "world", count=checked_episodes(episodes))
+
+
+def dream_seeds(seed: int, episodes: int) -> list[int]:
+    """The seeds of a dream's episodes, as `world_seeds` has those of the world."""
+    return evaluation_seeds(seed, "dream", count=checked_episodes(episodes))
 
 
 def checked_episodes(episodes: int) -> int:
