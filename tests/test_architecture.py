@@ -32,6 +32,7 @@ ROOMS = [
     "pipeline",
     "interface",
     "cli",
+    "__main__",
 ]
 
 

@@ -1,0 +1,105 @@
+"""The words that each command takes: frozen dataclasses whose docstrings are its help, read by tyro."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
+
+World = Annotated[Positional[str], arg(metavar="WORLD", help_behavior_hint="")]
+RunPath = Annotated[Positional[Path], arg(metavar="RUN", help_behavior_hint="")]
+Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
+Workers = Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: one a core)")]
+Device = Annotated[str, arg(metavar="{auto,cpu,cuda}")]
+EvolveIn = Annotated[
+    str | None, DisallowNone, arg(metavar="{dream,world}", help_behavior_hint="(default: the world's)")
+]
+
+PRESETS = "{tiny,quick,standard,paper}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The words of `reverie run`."""
+
+    world: World
+    """doom, carracing, tiny or any Gymnasium id"""
+    preset: Annotated[str, arg(metavar=PRESETS)] = "quick"
+    """how large: tiny (seconds), quick (minutes), standard (an evening), paper (the paper's own counts)"""
+    run_dir: Annotated[Path | None, DisallowNone, arg(metavar="DIR", help_behavior_hint="")] = None
+    """the run folder, runs/WORLD-PRESET by default"""
+    seed: int = 0
+    """root of every random stream"""
+    evolve_in: EvolveIn = None
+    """where C trains: in M's dream, or in the world (as the car's does by default)"""
+    json: Flag = False
+    """print one JSON object on stdout and nothing else"""
+    workers: Workers = None
+    """processes that play, dream and score; 0: only this one. No result depends on it"""
+    device: Device = "auto"
+    """where V and M are trained"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The words of `reverie collect | vision | memory | controller`."""
+
+    run: RunPath
+    """the run folder; made first where --world is given and it is not there"""
+    world: Annotated[str | None, DisallowNone, arg(metavar="WORLD", help_behavior_hint="")] = None
+    """makes the run folder, for this world"""
+    preset: Annotated[str | None, DisallowNone, arg(metavar=PRESETS, help_behavior_hint="(default: quick)")] = None
+    """the new run folder's preset"""
+    seed: Annotated[int | None, DisallowNone, arg(metavar="INT", help_behavior_hint="(default: 0)")] = None
+    """the new run folder's root seed"""
+    evolve_in: EvolveIn = None
+    """where the new run's C trains"""
+    workers: Workers = None
+    """processes that play, dream and score; 0: only this one. No result depends on it"""
+    device: Device = "auto"
+    """where V and M are trained"""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """The words of `reverie evaluate`."""
+
+    run: RunPath
+    """a run folder"""
+    episodes: int = 100
+    """how many episodes"""
+    seed: int = 0
+    """root of the evaluation seeds, which training never sees"""
+    dream: Flag = False
+    """score in M's dream instead of the real world"""
+    temperature: Annotated[float | None, DisallowNone, arg(metavar="TAU", help_behavior_hint="")] = None
+    """how uncertain the dream is; by default as in training"""
+    json: Flag = False
+    """print one JSON object on stdout and nothing else"""
+    workers: Workers = None
+    """processes that play; 0: only this one. No result depends on it"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The words of `reverie report`."""
+
+    run: RunPath
+    """a run folder"""
+
+
+@dataclass(frozen=True)
+class Verify:
+    """The words of `reverie verify`."""
+
+    run: RunPath
+    """a run folder"""
+    json: Flag = False
+    """print one JSON object on stdout and nothing else"""
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """`reverie worlds` takes no words."""

@@ -1,0 +1,55 @@
+"""Every setting of an experiment as words of the command line, with its value and what it means."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from typing import Any
+
+from reverie.pipeline.experiment import Experiment
+
+COMMAND_WORDS = ("world", "preset", "seed")  # fields of an experiment that the command itself asks for
+INDENT = " " * 6
+
+
+def settings_listing(experiment: Experiment) -> str:
+    """Lines of `--vision.updates 1800` and its meaning, section by section."""
+    width = shutil.get_terminal_size().columns
+    title = f"settings of {experiment.world} at preset {experiment.preset}; give any of them, as --vision.updates 300"
+    blocks = [textwrap.fill(title, width)]
+    for name, value, note in _entries(experiment):
+        meaning = textwrap.fill(note, width, initial_indent=INDENT, subsequent_indent=INDENT)
+        blocks.append(f"  --{name} {_word(value)}\n{meaning}")
+    return "\n".join(blocks)
+
+
+def field_notes(kind: type) -> dict[str, str]:
+    """The docstring line below each field of a dataclass."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef), kind
+    notes: dict[str, str] = {}
+    for field, note in itertools.pairwise(definition.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(note, ast.Expr) and isinstance(note.value, ast.Constant):
+            notes[ast.unparse(field.target)] = str(note.value.value)
+    return notes
+
+
+def _entries(settings: Any, path: str = "") -> Iterator[tuple[str, Any, str]]:
+    """(name, value, meaning) of each setting."""
+    for name, note in field_notes(type(settings)).items():
+        value = getattr(settings, name)
+        if is_dataclass(value):
+            yield from _entries(value, f"{path}{name}.")
+        elif path or name not in COMMAND_WORDS:
+            yield f"{path}{name}", value, note
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
