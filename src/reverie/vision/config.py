@@ -51,8 +51,8 @@ class VisionConfig:
     """Free nats for each latent dimension: below kl_tolerance * latent_size the KL term costs nothing."""
     pixel_weight: PixelWeight = "none"
     """"none" counts every pixel alike (the paper); "change" counts pixels that differ from the mean frame for more."""
-    change_weight: float = 30.0
-    """How much more, with "change": weight = 1 + change_weight * |x - mean frame|^2, summed over colours."""
+    change_weight: float = 60.0
+    """How much more, with pixel_weight "change": weight = 1 + change_weight * |x - mean frame|^2, scaled to mean 1."""
     log_every: int = 20
     """Updates between two rows of metrics.jsonl."""
     checkpoint_every: int = 500

@@ -26,7 +26,8 @@ def reconstruction_error(x: torch.Tensor, x_hat: torch.Tensor, weight: torch.Ten
 def change_weights(x: torch.Tensor, mean_frame: torch.Tensor, strength: float) -> torch.Tensor:
     """Weights that rise with a pixel's distance from the mean frame, so that walls don't drown a small moving thing.
 
-    1 + strength * |x - mean_frame|^2, the square summed over channels: no pixel counts for less than in the plain loss.
-    x [B, 3, 64, 64], mean_frame [3, 64, 64], both in [0, 1] -> [B, 1, 64, 64].
+    1 + strength * |x - mean_frame|^2, the square summed over channels, scaled to mean 1 over each frame, so that the
+    balance with the KL term stays. x [B, 3, 64, 64], mean_frame [3, 64, 64], both in [0, 1] -> [B, 1, 64, 64].
     """
-    return 1 + strength * (x - mean_frame).square().sum(dim=1, keepdim=True)
+    weight = 1 + strength * (x - mean_frame).square().sum(dim=1, keepdim=True)
+    return weight / weight.mean(dim=(2, 3), keepdim=True)
