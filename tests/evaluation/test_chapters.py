@@ -74,7 +74,7 @@ def test_what_v_sees_takes_frames_of_all_episodes() -> None:
 
 
 def test_the_evolution_in_figures(tmp_path: Path) -> None:
-    rows = [{"step": s, "mean": 1.0, "best": 812.4, "sigma": 0.0812, "dream_steps": 36e6} for s in (1, 40)]
+    rows = [{"step": s, "mean": 1.0, "rescored": 812.4, "sigma": 0.0812, "dream_steps": 36e6} for s in (1, 40)]
     inputs = ReportInputs(
         DOOM,
         controller_metrics=write_metrics(tmp_path / "c.jsonl", rows),

@@ -67,7 +67,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     vision = [{"step": s, "loss": 9.0, "reconstruction": 9.0 / s, "kl": 5.0} for s in steps]
     memory = [{"step": s, "z_nll": 1.3, "done": 0.1, "reward": 0.5, "held_out_z_nll": 1.4} for s in steps]
     controller = [
-        {"step": s, "mean": s, "min": 0, "max": 90, "best": 50, "sigma": 0.1, "dream_steps": 9} for s in steps
+        {"step": s, "mean": s, "min": 0, "max": 90, "rescored": 50, "sigma": 0.1, "dream_steps": 9} for s in steps
     ]
     return {
         "agent": make_score(40),

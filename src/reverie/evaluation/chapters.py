@@ -162,8 +162,8 @@ def _evolution_facts(inputs: ReportInputs, last: Mapping[str, Any]) -> list[tupl
         facts.append(("candidates × episodes in each", f"{config['population']} × {config['rollouts']}"))
     if f"{inputs.evolved_in}_steps" in last:
         facts.append((f"steps in the {inputs.evolved_in}", f"{last[f'{inputs.evolved_in}_steps']:,.0f}"))
-    if "best" in last:
-        facts.append(("best agent on fresh seeds", number(last["best"])))
+    if "rescored" in last:
+        facts.append(("best agent on fresh seeds", number(last["rescored"])))
     if "sigma" in last:
         facts.append(("last step size σ", f"{last['sigma']:.3g}"))
     if "controller" in inputs.seconds:

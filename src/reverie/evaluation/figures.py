@@ -103,7 +103,7 @@ def fitness_curve(rows: Rows, unit: str, where: str, paper: Curve = (), paper_la
     if len(low) == len(high) == len(steps):
         axis.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0, label="worst to best")
     axis.plot(steps, mean, color=colour, label="mean")
-    checks, rescored = series(rows, "best")
+    checks, rescored = series(rows, "rescored")
     if len(checks):
         axis.plot(checks, rescored, "o", color=INK, markersize=3.5, label="best agent, fresh seeds")
     if paper:

@@ -151,7 +151,7 @@ def _carracing(preset: Preset) -> _Settings:
 
 
 def _tiny(preset: Preset) -> _Settings:
-    """The searchlight: small enough that every preset ends within a minute or two on two cores."""
+    """Follow: small enough that every preset ends within a minute or two on two cores."""
     larger = preset != "tiny"
     return _Settings(
         survival=False,

@@ -89,11 +89,14 @@ def _films(run: RunFolder) -> dict[str, Any]:
     seeds = evaluation_seeds(run.experiment.seed, "films", count=FILMED)
     found: dict[str, Any] = {"awake": record_world(agent, seeds), "controller_parameters": len(params)}
     if _can_dream(run):
-        found["asleep"] = record_dream(open_dream(arena_of(run, "dream")), params, agent.senses.vision, seeds)
-        close_arenas()
+        try:
+            found["asleep"] = record_dream(open_dream(arena_of(run, "dream")), params, agent.senses.vision, seeds)
+        finally:
+            close_arenas()
     return found
 
 
 def _can_dream(run: RunFolder) -> bool:
-    knows_reward = run.experiment.memory.reward_head or world_spec(run.experiment.world).reward == "survival"
-    return knows_reward and run.experiment.controller.features != "z"
+    memory, survival = run.experiment.memory, world_spec(run.experiment.world).reward == "survival"
+    has_head = memory.done_head if survival else memory.reward_head
+    return has_head and run.experiment.controller.features != "z"

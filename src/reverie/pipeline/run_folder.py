@@ -107,7 +107,7 @@ def create_run(path: Path, experiment: Experiment) -> RunFolder:
     if config.exists():
         return _reopen(path, experiment)
     if path.exists() and (not path.is_dir() or not all(map(_is_ours, path.iterdir()))):
-        raise ReverieError(f"{path} exists and is not a run folder; choose another --run-dir")
+        raise ReverieError(f"{path} exists and is not a run folder; choose another run folder")
     require_fit(experiment, world_spec(experiment.world))
     _make_folder(path)
     with _lock(path):
@@ -154,7 +154,7 @@ def _reopen(path: Path, experiment: Experiment) -> RunFolder:
         shown = "; ".join(changed[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
         raise ReverieError(
             f"run folder {path} was made with other settings ({shown}); "
-            f"repeat the command it was made with, or choose another --run-dir"
+            f"repeat the command it was made with, or choose another run folder"
         )
     return found
 
@@ -168,7 +168,7 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ReverieError(f"cannot make the run folder {path} ({error.strerror}); choose another --run-dir") from None
+        raise ReverieError(f"cannot make the run folder {path} ({error.strerror}); choose another run folder") from None
 
 
 @contextmanager
@@ -190,5 +190,5 @@ def _take(file: int, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ReverieError(
-            f"run folder {path} is in use by another process; wait for it, or choose another --run-dir"
+            f"run folder {path} is in use by another process; wait for it, or choose another run folder"
         ) from None

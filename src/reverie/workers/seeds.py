@@ -1,6 +1,6 @@
 """Seeds: every random stream of a run derives from one root by the path of names that leads to it.
 
-A path such as ("controller", generation, episode) gives the same stream whichever worker asks for it, so no
+A path such as ("controller", generation) gives the same stream whichever worker asks for it, so no
 result depends on how many workers there were. Training and evaluation draw world seeds from disjoint halves.
 """
 
