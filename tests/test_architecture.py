@@ -30,6 +30,7 @@ ROOMS = [
     "evolution",
     "evaluation",
     "pipeline",
+    "bench",
     "interface",
     "cli",
     "__main__",

@@ -196,6 +196,15 @@ def _worlds(words: w.Worlds, settings: list[str]) -> Result:
     return Result(describe())
 
 
+def _bench(words: w.Bench, settings: list[str]) -> Result:
+    from reverie.bench.run import bench, machine, report
+
+    rows = bench(words.names)
+    if words.json:
+        return Result(json.dumps({"machine": machine(), "cases": [row.as_dict() for row in rows]}))
+    return Result(report(rows))
+
+
 def _experiment(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
     """The preset's experiment, with the settings that were given."""
     from reverie.pipeline.presets import make_experiment
@@ -234,5 +243,6 @@ COMMANDS = {
     "evaluate": Command("Evaluate", _evaluate, "Score a run's agent over unseen seeds, beside the random policy."),
     "report": Command("Report", _report, "Write a run's report: one HTML file of pictures, curves, scores and videos."),
     "verify": Command("Verify", _verify, "Check every file of a run; say what is damaged and what to do."),
+    "bench": Command("Bench", _bench, "Measure how fast this machine does it, beside a plain baseline and the limit."),
     "worlds": Command("Worlds", _worlds, "List the worlds that this machine can open."),
 }

@@ -103,3 +103,13 @@ class Verify:
 @dataclass(frozen=True)
 class Worlds:
     """`reverie worlds` takes no words."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The words of `reverie bench`."""
+
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME ...]", help_behavior_hint="")] = ()
+    """cases, such as dream-doom, or dream for all that begin so; all of them by default"""
+    json: Flag = False
+    """print one JSON object on stdout and nothing else"""

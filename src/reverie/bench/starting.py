@@ -1,0 +1,44 @@
+"""How long the library and the command line take to start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from reverie.bench.result import Measured
+from reverie.bench.timing import Setting, median
+from reverie.pipeline.memory_watch import MemoryWatch
+
+RUNS = 7  # each is short: more of them than of other cases
+
+
+def import_reverie(setting: Setting) -> Measured:
+    """`import reverie`."""
+    return _started(setting, "import reverie")
+
+
+def show_help(setting: Setting) -> Measured:
+    """`reverie --help`."""
+    return _started(setting, "from reverie.cli import main; main(['--help'])")
+
+
+def _started(setting: Setting, program: str) -> Measured:
+    runs = setting.amount(RUNS)
+    with MemoryWatch() as memory:
+        ours = median(lambda: program_seconds(program), runs)
+    return Measured(
+        ours=ours,
+        baseline=median(lambda: program_seconds("import torch"), min(runs, 3)),
+        limit=median(lambda: program_seconds("pass"), runs),
+        peak_memory_mb=memory.peak_mb,
+        threads="1 process",
+        notes="limit: the interpreter alone; baseline: import torch, which both leave until it is needed",
+    )
+
+
+def program_seconds(program: str) -> float:
+    """Seconds from the start of a Python process to its end."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    return time.perf_counter() - begun
