@@ -31,7 +31,7 @@ class Alone:
 
 def car(setting: Setting) -> Measured:
     """CarRacing in EnvPool, where it is installed."""
-    return _played(setting, "carracing", max_steps=setting.amount(120), rollouts=1, plain_steps=setting.amount(80, 2))
+    return _played(setting, "carracing", max_steps=setting.amount(80), rollouts=2, plain_steps=setting.amount(80, 2))
 
 
 def doom(setting: Setting) -> Measured:

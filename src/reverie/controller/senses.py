@@ -68,7 +68,8 @@ class Senses:
         if memory is None and config.features != "z":
             raise ReverieError(f"controller features are {config.features!r}, and there is no M; train M or use z")
         self.device = next(vision.parameters()).device
-        self.vision = fast_copy(vision)
+        # the layout spares small batches a part of what a convolution does to its weights before it can multiply them
+        self.vision = fast_copy(vision).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.memory = None if memory is None else memory.eval()
         self.config, self.actions, self.sample_z = config, actions, sample_z
         self.latent_size = vision.latent_size
@@ -100,7 +101,7 @@ class Senses:
         if self.memory is None:
             return AgentState(state.memory, restart)
         felt = self.actions.for_memory(actions)
-        return AgentState(self.memory.step(state.memory, z, felt, state.restart)[0], restart)
+        return AgentState(self.memory.absorb(state.memory, z, felt, state.restart), restart)
 
     def features(self, state: AgentState, z: Tensor) -> Tensor:
         """What C sees, float32 [n, F]."""

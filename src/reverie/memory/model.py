@@ -56,10 +56,14 @@ class MDNRNN(nn.Module):
 
     def step(self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor) -> tuple[LSTMState, Prediction]:
         """Absorb z [B, Nz], a [B, A] (as M sees it) and restart [B]; the state is zeroed first where restart is 1."""
+        state = self.absorb(state, z, a, restart)
+        return state, self.predict(state.h)
+
+    def absorb(self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor) -> LSTMState:
+        """The state of `step`, without what M expects next: all that following a real world needs."""
         state = state.kept(1 - restart.to(z.dtype))
         gates = F.linear(self.inputs(z, a, restart), self.input_weight, self.bias)
-        state = cell(gates + F.linear(state.h, self.hidden_weight), state.c)
-        return state, self.predict(state.h)
+        return cell(gates + F.linear(state.h, self.hidden_weight), state.c)
 
     def forward(self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor) -> tuple[LSTMState, Prediction]:
         """`step` over a window: z [B, L, Nz], a [B, L, A], restart [B, L]; the Prediction is over [B, L]."""

@@ -139,11 +139,12 @@ def _carracing(preset: Preset) -> _Settings:
             generations=30,
             patience=50,
             max_steps=400,
+            slots=32,
             rescore_every=10,
             rescore_rollouts=16,
         ),
-        "standard": EvolutionConfig("world", rollouts=4, generations=150, patience=100),
-        "paper": EvolutionConfig("world", generations=1800, rescore_rollouts=1024),
+        "standard": EvolutionConfig("world", rollouts=4, generations=150, patience=100, slots=32),
+        "paper": EvolutionConfig("world", generations=1800, slots=32, rescore_rollouts=1024),
     }
     controller = ControllerConfig(features="zh")
     dream = DreamConfig(temperature=1.0)
