@@ -8,7 +8,6 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from tests.dreaming import parts
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.senses import features
@@ -18,6 +17,7 @@ from reverie.dreaming.noise import EpisodeNoise
 from reverie.errors import ReverieError
 from reverie.memory.mixture import sample
 from reverie.worlds.spec import ActionSpec, WorldSpec
+from tests.dreaming import parts
 
 
 @torch.no_grad()

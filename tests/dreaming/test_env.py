@@ -10,7 +10,6 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
-from tests.dreaming import parts
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.senses import features
@@ -20,6 +19,7 @@ from reverie.dreaming.env import DreamEnv, DreamVectorEnv
 from reverie.errors import ReverieError
 from reverie.vision.model import ConvVAE
 from reverie.worlds.spec import ActionSpec, WorldSpec
+from tests.dreaming import parts
 
 SAMPLED = DreamConfig(temperature=1.1, done="sample")
 

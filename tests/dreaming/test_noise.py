@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.dreaming import parts
 
 from reverie.dreaming.noise import CHUNK, DreamNoise, EpisodeNoise
+from tests.dreaming import parts
 
 
 def test_chunks_of_any_length_give_the_same_numbers() -> None:

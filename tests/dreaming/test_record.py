@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.dreaming import parts
 
 from reverie.dreaming.config import DreamConfig
 from reverie.dreaming.engine import dream_returns
 from reverie.dreaming.record import dream_episode
 from reverie.worlds.spec import WorldSpec
+from tests.dreaming import parts
 
 
 @pytest.mark.parametrize("spec", [parts.SURVIVAL, parts.PREDICTED], ids=lambda spec: spec.reward)

@@ -6,12 +6,12 @@ from itertools import product
 
 import pytest
 import torch
-from tests.dreaming import parts
 
 from reverie.dreaming.kernel import load_kernel
 from reverie.dreaming.rows import DreamRows, PackedMemory
 from reverie.memory.mixture import sample
 from reverie.memory.model import MDNRNN
+from tests.dreaming import parts
 
 TAU = 1.3
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 0.06}
