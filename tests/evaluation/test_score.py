@@ -68,9 +68,9 @@ def without(key: str) -> dict[str, Any]:
         (without("scores"), "a.json is not a score (KeyError('scores')); delete it and evaluate again"),
         (
             Score.of([1.0, 2.0], "tiny", 0).as_dict() | {"mean": 9.0},
-            "a.json was altered: its figures do not follow from its scores; evaluate again",
+            "a.json was altered: its figures do not follow from its scores; delete it and evaluate again",
         ),
-        (without("std"), "a.json was altered: its figures do not follow from its scores; evaluate again"),
+        (without("std"), "a.json was altered: its figures do not follow from its scores; delete it and evaluate again"),
         (
             [],
             "a.json is not a score (TypeError('list indices must be integers or slices, not str')); "

@@ -143,7 +143,7 @@ def test_verify_reports_a_damaged_manifest(store: Store) -> None:
     assert Store(store.folder).verify() == [
         Problem(
             str(path),
-            f"{path} is damaged: line 1 is no episode's entry (Expecting value: line 1 column 1 (char 0))",
+            "is damaged: line 1 is no episode's entry (Expecting value: line 1 column 1 (char 0))",
             "delete that line and run `reverie collect` again",
         )
     ]

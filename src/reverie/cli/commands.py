@@ -78,7 +78,7 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     if settings and not command.takes_settings:
         raise ReverieError(
-            f"{settings[0]} is a setting of a run, which is made by 'reverie run' or a stage; see {prog} --help"
+            f"{settings[0]} is a setting of a run, which 'reverie run' or a stage makes; see {prog} --help"
         )
     parsed = parse(kind, words, prog)
     with _stdout_for_results():

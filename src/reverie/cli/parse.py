@@ -72,14 +72,14 @@ def _surplus(word: str, kind: type) -> str:
 
 
 def _fault(boxed: str) -> str:
-    """What tyro's boxed message says, in one line of ours."""
-    lines = [line.strip("│ ") for line in boxed.splitlines() if not line.startswith(("╭", "╰"))]
-    said = " ".join(lines)
+    """What tyro's message, in a box of whatever characters the terminal has, says in one line of ours."""
+    lines = [line.strip("│| ") for line in boxed.splitlines() if not line.startswith(("╭", "╰", "+"))]
+    said = " ".join(line for line in lines if set(line) - {"─", "-"})
     for pattern, form in FAULTS:
-        found = pattern.match(said)
+        found = pattern.search(said)
         if found:
             return found.expand(form)
-    return said.partition(" ──")[0].rstrip(". ")
+    return said
 
 
 def _is_number(word: str) -> bool:

@@ -74,7 +74,8 @@ class Score:
         except (KeyError, TypeError) as error:
             raise DamagedFileError(f"{source} is not a score ({error!r}); delete it and evaluate again") from None
         if score.as_dict() != data:
-            raise DamagedFileError(f"{source} was altered: its figures do not follow from its scores; evaluate again")
+            fault = "was altered: its figures do not follow from its scores"
+            raise DamagedFileError(f"{source} {fault}; delete it and evaluate again")
         return score
 
     def __repr__(self) -> str:

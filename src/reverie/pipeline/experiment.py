@@ -62,8 +62,13 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
     memory, size = experiment.memory, world.actions.size
     if memory.action_size != size:
         raise ReverieError(f"memory.action_size is {memory.action_size}, but the actions of {world.name} have {size}")
-    head = "done_head" if world.reward == "survival" else "reward_head"
+    head = dream_head(world)
     if experiment.evolution.where == "dream" and not getattr(memory, head):
         raise ReverieError(
             f"memory.{head} is False, and no dream of {world.name} goes without; set it, or use --evolve-in world"
         )
+
+
+def dream_head(world: WorldSpec) -> Literal["done_head", "reward_head"]:
+    """What M must have to dream the world: to survive is a reward of 1 a step, any other must be predicted."""
+    return "done_head" if world.reward == "survival" else "reward_head"

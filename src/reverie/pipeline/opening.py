@@ -30,17 +30,27 @@ def collected(run: RunFolder) -> Store:
 
 def encoded(run: RunFolder) -> Latents:
     """The latents, of every episode in the store (where the store is still there)."""
+    require_trained(run, "vision")
+    latents = whole_latents(run)
+    if latents is None:
+        raise ReverieError(f"{run.latents} holds no latents; run `reverie vision {run.path}` first")
+    return latents
+
+
+def whole_latents(run: RunFolder) -> Latents | None:
+    """The latents, None before the first; refuses those that lack episodes of the store."""
     from reverie.rollouts.store import Store
     from reverie.vision.latents import Latents
 
-    require_trained(run, "vision")
-    episodes = [entry.sha256 for entry in Store(run.rollouts).entries]
-    latents = Latents(run.latents) if run.latents.exists() else None
-    seen = [] if latents is None else [entry.sha256 for entry in latents.entries]
-    if latents is None or (episodes and seen != episodes):
+    if not any(run.latents.glob("part-*.safetensors")):
+        return None
+    latents = Latents(run.latents)
+    seen = {entry.sha256 for entry in latents.entries}
+    episodes = [entry.sha256 for entry in collected(run).entries] if Store(run.rollouts).entries else []
+    encoded = sum(episode in seen for episode in episodes)
+    if encoded < len(episodes):
         raise ReverieError(
-            f"{run.latents} has {len(set(seen) & set(episodes))} of {len(episodes)} episodes as latents; "
-            f"run `reverie vision {run.path}` first"
+            f"{run.latents} has {encoded} of {len(episodes)} episodes; run `reverie vision {run.path}` first"
         )
     return latents
 

@@ -8,10 +8,10 @@ from typing import Any
 from reverie.evaluation.inputs import ReportInputs
 from reverie.evaluation.recording import record_dream, record_world
 from reverie.evaluation.report import write_report
-from reverie.files.atomic import read_json
 from reverie.files.metrics import read_metrics
+from reverie.pipeline.experiment import dream_head
 from reverie.pipeline.opening import arena_of, load_agent
-from reverie.pipeline.run_folder import VERSIONS, RunFolder
+from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import read_scores
 from reverie.pipeline.settings import to_json
 from reverie.rollouts.store import Store
@@ -44,7 +44,7 @@ def _inputs(run: RunFolder) -> ReportInputs:
         controller_metrics=run.controller / "metrics.jsonl",
         evolved_in=run.experiment.evolution.where,
         config=to_json(run.experiment),
-        versions=read_json(run.path / VERSIONS),
+        versions=run.versions,
         seconds=run.timings,
         real_steps=real_steps(run, store),
         **_models(run),
@@ -97,6 +97,5 @@ def _films(run: RunFolder) -> dict[str, Any]:
 
 
 def _can_dream(run: RunFolder) -> bool:
-    memory, survival = run.experiment.memory, world_spec(run.experiment.world).reward == "survival"
-    has_head = memory.done_head if survival else memory.reward_head
+    has_head: bool = getattr(run.experiment.memory, dream_head(world_spec(run.experiment.world)))
     return has_head and run.experiment.controller.features != "z"

@@ -69,6 +69,12 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def versions(self) -> dict[str, Any]:
+        """What the run was made with; nothing where that file was removed."""
+        file = self.path / VERSIONS
+        return read_object(file, "restore it from a copy, or remove it") if file.exists() else {}
+
+    @property
     def timings(self) -> dict[str, float]:
         """Wall seconds spent in each stage so far, over all sessions but those that were killed."""
         file = self.path / TIMINGS

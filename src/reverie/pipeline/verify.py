@@ -15,11 +15,12 @@ from reverie.evolution.train import BEST_FILE
 from reverie.files.atomic import read_json
 from reverie.files.checkpoint import load_arrays, load_checkpoint
 from reverie.files.metrics import read_metrics
+from reverie.pipeline.opening import whole_latents
 from reverie.pipeline.run_folder import CONFIG, TIMINGS, VERSIONS, RunFolder, open_run
 from reverie.rollouts.store import Problem, Store
 from reverie.vision.latents import Latents
 
-NAMED_FILE = re.compile(r"(.+?\.(?:safetensors|jsonl?)):? (.*)")
+NAMED_FILE = re.compile(r"(.+?/[^/ ]+\.(?:safetensors|jsonl?)):? (.*)")
 
 
 def verify_run(path: Path) -> list[Problem]:
@@ -28,18 +29,21 @@ def verify_run(path: Path) -> list[Problem]:
         run = open_run(path)
     except ReverieError as error:
         return [_problem(path / CONFIG, error)]
-    return [*Store(run.rollouts).verify(), *chain.from_iterable(_checks(run))]
+    found: dict[str, Problem] = {}
+    for problem in (*Store(run.rollouts).verify(), *chain.from_iterable(_checks(run))):
+        found.setdefault(problem.file, problem)  # the first thing that is wrong with a file
+    return list(found.values())
 
 
 def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
     for folder in (run.vision, run.memory, run.controller):
         yield _each(folder, "step-*.json", load_checkpoint)
         yield _each(folder, "metrics.jsonl", read_metrics)
-    yield _each(run.path, run.latents.name, _gapless)
     yield _each(run.latents, "part-*.safetensors", load_arrays)
+    yield _each(run.path, run.latents.name, lambda folder: _latents(run))
     yield _each(run.controller, BEST_FILE, load_controller)
     yield _each(run.scores, "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
-    yield _each(run.path, VERSIONS, read_json)
+    yield _each(run.path, VERSIONS, lambda file: run.versions)
     yield _each(run.path, TIMINGS, lambda file: run.timings)
 
 
@@ -52,16 +56,18 @@ def _each(folder: Path, pattern: str, read: Callable[[Path], Any]) -> Iterator[P
                 yield _problem(file, error)
 
 
-def _gapless(folder: Path) -> None:
-    """Refuse latents of which a part is missing between others."""
-    if any(folder.glob("part-*.safetensors")):
-        Latents(folder)
+def _latents(run: RunFolder) -> None:
+    """Refuse latents of which a part is missing: between others, or at the end although M was trained on them."""
+    if any(run.memory.glob("step-*.json")):
+        whole_latents(run)
+    elif any(run.latents.glob("part-*.safetensors")):
+        Latents(run.latents)
 
 
 def _problem(file: Path, error: ReverieError) -> Problem:
-    """The error's message, "file problem; remedy", in its parts; it may name a file beside or below `file`."""
+    """The error's message, "file problem; remedy", in its parts; where it names a file, that is the one."""
     problem, _, remedy = str(error).partition("; ")
     found = NAMED_FILE.match(problem)
-    if found and Path(found[1]).parent in (file.parent, file):
+    if found:
         file, problem = Path(found[1]), found[2]
     return Problem(str(file), problem, remedy or "restore the file, or start again in another run folder")

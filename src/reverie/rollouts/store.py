@@ -100,8 +100,9 @@ class Store:
         try:
             entries = self.entries
         except DamagedFileError as error:
-            problem, _, remedy = str(error).partition("; ")
-            return [Problem(str(self._manifest.path), problem, remedy)]
+            path = self._manifest.path
+            problem, _, remedy = str(error).removeprefix(f"{path} ").partition("; ")
+            return [Problem(str(path), problem, remedy)]
         return [found for entry in entries if (found := self._verify(entry))]
 
     def is_present(self, entry: Entry) -> bool:

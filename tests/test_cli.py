@@ -1,0 +1,370 @@
+"""The command line as a person and as a script see it."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+import reverie
+from reverie.cli import main
+from reverie.cli.commands import COMMANDS
+from reverie.evaluation.score import Score
+from reverie.evolution.arena import close_arenas
+from reverie.files.atomic import read_json
+from reverie.hardware import single_thread
+from reverie.pipeline.experiment import Experiment
+from reverie.pipeline.settings import setting_types
+from reverie.pipeline.verify import verify_run
+from tests.conftest import FinishedRun
+from tests.runs import ENVIRONMENT, ROOT, copy_run, flip, small_run, snapshot
+from tests.runs import reverie as command
+
+SCORE = {"world", "where", "temperature", "episodes", "seed", "mean", "std", "min", "max", "scores"}
+
+
+@pytest.fixture(autouse=True)
+def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("REVERIE_QUIET", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    with single_thread():
+        yield
+    close_arenas()
+
+
+def call(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of a command run in this process."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    said = capsys.readouterr()
+    assert isinstance(stop.value.code, int)
+    return stop.value.code, said.out, said.err
+
+
+ONE_OF = "expected one of " + ", ".join(COMMANDS)
+BAD_WORDS = [
+    ("rnu tiny", f"unknown command 'rnu', {ONE_OF}; did you mean 'run'?"),
+    ("--foo", f"unknown command '--foo', {ONE_OF}"),
+    # the command's own words
+    ("run", "WORLD is missing; see reverie run --help"),
+    ("evaluate", "RUN is missing; see reverie evaluate --help"),
+    ("run tinny", "unknown world 'tinny'; did you mean 'tiny'? 'reverie worlds' lists them"),
+    ("run CartPole-v9", "unknown world 'CartPole-v9'; did you mean 'CartPole-v1'? 'reverie worlds' lists them"),
+    ("run zzz", "unknown world 'zzz'; 'reverie worlds' lists them"),
+    (
+        "run nowhere:Env-v0",
+        "world 'nowhere:Env-v0' names module 'nowhere', which cannot be imported: No module named 'nowhere'",
+    ),
+    (
+        "run tiny --preset tinny",
+        "unknown preset 'tinny', expected one of tiny, quick, standard, paper; did you mean 'tiny'?",
+    ),
+    ("run tiny --preset zzz", "unknown preset 'zzz', expected one of tiny, quick, standard, paper"),
+    ("run tiny --sed 3", "unknown option '--sed'; did you mean '--seed'?; see reverie run --help"),
+    ("run tiny --run_dirr x", "unknown option '--run_dirr'; did you mean '--run-dir'?; see reverie run --help"),
+    ("worlds --json", "unknown option '--json'; see reverie worlds --help"),
+    ("run tiny more", "'more' is one word too many; see reverie run --help"),
+    ("run tiny --seed", "--seed has no value; see reverie run --help"),
+    ("run tiny --seed x", "--seed cannot be 'x'; see reverie run --help"),
+    ("run tiny --seed -1", "seed is -1; expected 0 or more"),
+    ("run tiny --workers x", "--workers cannot be 'x'; see reverie run --help"),
+    ("run tiny --workers -1", "--workers is -1; expected 0 (this process) or more"),
+    ("run tiny --evolve-in space", "evolve_in is 'space', expected dream or world"),
+    ("run tiny --device gpu", "unknown device 'gpu'; expected auto, cpu or cuda"),
+    ("run tiny --device cuda", "device 'cuda' was asked for, but no CUDA device is available; use --device cpu"),
+    ("evaluate {run} --episodes 0", "--episodes is 0; expected at least 1"),
+    ("evaluate {run} --temperature 2", "--temperature is a dream's; add --dream"),
+    ("evaluate {run} --temperature hot", "--temperature cannot be 'hot'; see reverie evaluate --help"),
+    ("evaluate {run} --dream --temperature 0", "dream temperature is 0.0; expected a finite number above 0"),
+    ("evaluate {run}/no", "{run}/no is not a run folder (no config.json in it); 'reverie run WORLD' makes one"),
+    # settings
+    ("run tiny --vision.updats 3", "unknown setting 'vision.updats'; did you mean 'vision.updates'?"),
+    ("run tiny --vison.updates 3", "unknown setting 'vison.updates'; did you mean 'vision.updates'?"),
+    ("run tiny --zzz.zzz 3", "unknown setting 'zzz.zzz'; 'reverie run WORLD --help' lists them"),
+    ("run tiny --vision.updates x", "vision.updates is 'x', expected a whole number"),
+    ("run tiny --vision.updates=1.5", "vision.updates is '1.5', expected a whole number"),
+    ("run tiny --vision.updates", "vision.updates has no values, expected one: a whole number"),
+    ("run tiny --vision.updates 3 4", "vision.updates has 2 values, expected one: a whole number"),
+    (
+        "run tiny --vision.updates -4",
+        "vision.updates is -4, expected a whole number of at least 1; change it in the configuration",
+    ),
+    ("run tiny --vision.final_learning_rate x", "vision.final_learning_rate is 'x', expected a number or none"),
+    ("run tiny --memory.done_head maybe", "memory.done_head is 'maybe', expected true or false"),
+    ("run tiny --controller.features x", "controller.features is 'x', expected 'z' or 'zh' or 'zch'"),
+    ("run tiny --evaluation-episodes 0", "evaluation_episodes is 0; expected at least 1"),
+    (
+        "run tiny --collect.policies held heldd",
+        "collect.policies is ['held', 'heldd'], expected names out of uniform, held, long-held, sweep, brownian, "
+        "random-network; change it in the configuration",
+    ),
+    (
+        "run tiny --vision.latent_size 9",
+        "memory.latent_size is 8 but vision.latent_size is 9; M reads V's latents, so set both alike",
+    ),
+    ("run tiny --memory.action_size 2", "memory.action_size is 2, but the actions of tiny have 1"),
+    (
+        "run tiny --memory.reward_head false",
+        "memory.reward_head is False, and no dream of tiny goes without; set it, or use --evolve-in world",
+    ),
+    (
+        "run tiny --evolution.where world",
+        "evolution.where decides what M must learn too; use --evolve-in dream or --evolve-in world",
+    ),
+    (
+        "evaluate {run} --vision.updates 3",
+        "--vision.updates is a setting of a run, which 'reverie run' or a stage makes; see reverie evaluate --help",
+    ),
+    ("memory {run} --vision.updates 3", "--vision.updates is for a new run; add --world WORLD, or leave it out"),
+    ("memory {run} --preset paper", "--preset is for a new run; add --world WORLD, or leave it out"),
+    ("memory {run} --evolve-in world", "--evolve-in is for a new run; add --world WORLD, or leave it out"),
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])  # tyro draws other boxes around what it says
+@pytest.mark.parametrize("words", ["run", "run tiny --seed", "run tiny --seed x", "run tiny --workers x"])
+def test_complaints_are_the_same_on_any_terminal(words: str, encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "reverie", *words.split()],
+        cwd=ROOT,
+        env=ENVIRONMENT | {"PYTHONIOENCODING": encoding, "COLUMNS": "22"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"reverie: {dict(BAD_WORDS)[words]}\n"
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_WORDS, ids=[words for words, _ in BAD_WORDS])
+def test_words_that_are_wrong_get_one_line_and_harm_nothing(
+    words: str,
+    message: str,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.chdir(tmp_path)  # where runs/ would be made
+    before = snapshot(finished)
+    code, out, err = call(capsys, *words.format(run=finished).split())
+    assert (code, out, err) == (2, "", f"reverie: {message.format(run=finished)}\n")
+    assert list(tmp_path.iterdir()) == []
+    assert snapshot(finished) == before
+
+
+def test_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], []):
+        code, out, err = call(capsys, *words)
+        assert (code, err) == (0, "")
+        assert re.findall(r"^  (\w+)  ", out, re.MULTILINE) == list(COMMANDS)
+    assert call(capsys, "--version") == (0, f"reverie {reverie.__version__}\n", "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, name, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"usage: reverie {name} ")
+    assert COMMANDS[name].summary.split()[0] in out
+    assert ("reverie run WORLD --preset PRESET --help" in out) == COMMANDS[name].takes_settings
+
+
+def test_help_for_a_world_lists_every_setting_with_its_value(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "run", "tiny", "--preset", "tiny", "--memory.updates", "77", "--help")
+    assert code == 0
+    listed = dict(re.findall(r"^  --(\S+) (.+)$", out.partition("settings of tiny")[2], re.MULTILINE))
+    assert list(listed) == [name for name in setting_types(Experiment) if name not in ("world", "preset", "seed")]
+    assert listed["memory.updates"] == "77"
+    assert listed["collect.policies"] == "held uniform brownian"
+    assert "      Adam steps in all." in out
+
+
+def test_worlds(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, "worlds")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["doom", "carracing", "tiny", "Any"]
+
+
+def test_the_commands_of_a_stage_say_that_they_are_done(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy_run(finished, tmp_path / "run")
+    before = snapshot(run)
+    for stage in ("collect", "vision", "memory", "controller"):
+        assert call(capsys, stage, run, "--workers", "0") == (0, f"{stage}: done, in {run}\n", "")
+    changed = {name for name, stat in snapshot(run).items() if before.get(name) != stat}
+    # what is done is not done again: only the time it took and the logs' own renewal, which changes no row
+    assert changed <= {
+        "timings.json",
+        "memory/metrics.jsonl",
+        "controller/metrics.jsonl",
+        "controller/best.safetensors",
+    }
+
+
+def test_a_stage_makes_the_run_that_it_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    words = [
+        "collect",
+        run,
+        "--world",
+        "tiny",
+        "--preset",
+        "tiny",
+        "--seed",
+        "5",
+        "--collect.episodes",
+        "3",
+        "--workers",
+        "0",
+    ]
+    assert call(capsys, *words) == (0, f"collect: done, in {run}\n", "")
+    experiment = read_json(run / "config.json")["experiment"]
+    assert (experiment["world"], experiment["seed"], experiment["collect"]["episodes"]) == ("tiny", 5, 3)
+    assert len(list((run / "rollouts" / "episodes").iterdir())) == 3
+
+
+def test_run_prints_one_json_object(finished_run: FinishedRun) -> None:
+    process, run = finished_run.process, finished_run.path
+    assert process.returncode == 0
+    assert process.stdout.count("\n") == 1
+    result = json.loads(process.stdout)
+    assert result.keys() >= {"run_dir", "world", "preset", "seconds", "peak_memory_mb", "score", "random"}
+    assert (result["run_dir"], result["world"], result["preset"]) == (str(run), "tiny", "tiny")
+    assert 0.5 < result["seconds"] < 300
+    assert 100 < result["peak_memory_mb"] < 8000
+    assert result["score"] == read_json(run / "scores" / "agent.json")
+    assert result["score"].keys() == SCORE
+    assert result["random"] == {name: read_json(run / "scores" / "random.json")[name] for name in ("mean", "std")}
+    assert result["report"] == str(run / "report.html")
+    assert "1/6 collect: play the world at random\n" in process.stderr
+    assert "6/6 report: the report\n" in process.stderr
+
+
+def test_run_again_prints_the_table(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = copy_run(finished, tmp_path / "run")
+    code, out, err = call(capsys, *small_run(run))
+    assert (code, err) == (0, "")
+    score = Score.from_dict(read_json(run / "scores" / "agent.json"))
+    assert re.search(rf"agent +│ +{score.mean:.1f} ± {score.std:.1f} ", out)
+    assert re.search(r"random policy +│", out)
+    assert out.endswith(f"report: {run}/report.html\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "temperature"), [([], None), (["--dream"], 1.0), (["--dream", "--temperature", "1.3"], 1.3)]
+)
+def test_evaluate_prints_one_json_object(
+    words: list[str], temperature: float | None, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(finished)
+    code, out, err = call(capsys, "evaluate", finished, "--episodes", "12", *words, "--json", "--workers", "0")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    result = json.loads(out)
+    assert result.keys() == SCORE | {"random"}
+    assert result["random"] == {name: read_json(finished / "scores" / "random.json")[name] for name in ("mean", "std")}
+    assert (result["temperature"], result["where"]) == (temperature, "dream" if words else "world")
+    assert len(result["scores"]) == result["episodes"] == 12
+    if temperature != 1.3:  # the run's own score is over as many episodes of the same seed
+        own = read_json(finished / "scores" / ("dream.json" if words else "agent.json"))
+        assert {name: result[name] for name in SCORE} == own
+    assert snapshot(finished) == before
+
+
+def test_evaluate_on_other_seeds_and_as_a_table(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "evaluate", finished, "--episodes", "5", "--seed", "1", "--workers", "0")
+    assert code == 0
+    assert re.search(r"agent +│ +[\d.]+ ± [\d.]+ │ +[\d.]+ │ +[\d.]+ │ +5 │", out)
+    first = read_json(finished / "scores" / "agent.json")
+    assert f"{first['mean']:.1f} ± {first['std']:.1f}" not in out
+
+
+def test_verify(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "verify", finished) == (0, f"{finished}: ok, every file is as it was written\n", "")
+    assert call(capsys, "verify", finished, "--json") == (0, '{"ok": true, "problems": []}\n', "")
+    run = copy_run(finished, tmp_path / "run")
+    flip(run / "memory" / "step-00000012.safetensors")
+    file = str(run / "memory" / "step-00000012.safetensors")
+    problem = "is truncated or altered: step-00000012.json gives another SHA-256"
+    remedy = "remove step-00000012.json to go on from step-00000008"
+    assert call(capsys, "verify", run) == (2, f"{file}: {problem}; {remedy}\n", "")
+    code, out, _ = call(capsys, "verify", run, "--json")
+    assert (code, out.count("\n")) == (2, 1)
+    assert json.loads(out) == {"ok": False, "problems": [{"file": file, "problem": problem, "remedy": remedy}]}
+
+
+def test_what_libraries_print_does_not_reach_stdout(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from reverie.worlds import registry
+
+    def chatty() -> str:
+        print("Hello from a library")
+        subprocess.run([sys.executable, "-c", "print('and from what it starts')"], check=True)
+        return "doom"
+
+    monkeypatch.setattr(registry, "describe", chatty)
+    with pytest.raises(SystemExit):
+        main(["worlds"])
+    said = capfd.readouterr()
+    assert said.out == "doom\n"
+    assert "Hello from a library\n" in said.err
+    assert "and from what it starts\n" in said.err
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = [*small_run(run, collect__episodes=100_000), "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reverie", *words], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    manifest = run / "rollouts" / "manifest.jsonl"
+    while not (manifest.exists() and manifest.stat().st_size > 0) and process.poll() is None:
+        time.sleep(0.05)
+    helpers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "reverie: stopped; the same command goes on from here"
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(helpers, timeout=20)
+    assert helpers
+    assert not alive
+    assert verify_run(run) == []
+
+
+def cpu_seconds(*words: str) -> float:
+    """Processor time of a child process, which other work on the machine hardly changes: the best of three."""
+
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *words], check=True, capture_output=True, cwd=ROOT, env=ENVIRONMENT)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(3))
+
+
+def test_import_and_help_are_fast() -> None:
+    assert cpu_seconds("-c", "import reverie") < 0.15
+    assert cpu_seconds("-m", "reverie", "--help") < 0.4
+    assert cpu_seconds("-m", "reverie", "run", "--help") < 0.6
+
+
+def test_both_ways_to_call_it_are_one(finished: Path) -> None:
+    script = subprocess.run(
+        [str(Path(sys.executable).with_name("reverie")), "worlds"], capture_output=True, text=True, check=True
+    )
+    assert script.stdout == command("worlds").stdout != ""
