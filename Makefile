@@ -25,7 +25,7 @@ run: setup
 test: setup check
 
 check:
-	$(BIN)/ruff format --check src tests docs
-	$(BIN)/ruff check src tests docs
+	$(BIN)/ruff format --check src tests docs/images
+	$(BIN)/ruff check src tests docs/images
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
