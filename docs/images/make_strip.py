@@ -1,6 +1,6 @@
 """The README's picture: a run's agent in the real world, what V makes of it, and the agent in M's dream.
 
-    python docs/images/make_strip.py runs/doom-quick docs/images/dream-doom.png
+python docs/images/make_strip.py runs/doom-quick docs/images/dream-doom.png
 """
 
 from __future__ import annotations
