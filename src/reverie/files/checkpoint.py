@@ -109,6 +109,8 @@ def _digest(record: dict[str, Any]) -> str:
 
 def _remedy(path: Path) -> str:
     committed = _committed(path.parent)
+    if path in committed[:-1]:
+        return f"remove {path.name}: {committed[-1].stem} is newer, so it is not needed"
     earlier = committed[: committed.index(path)] if path in committed else []
     then = f"go on from {earlier[-1].stem}" if earlier else "start this stage again"
     return f"remove {path.name} to {then}"

@@ -31,18 +31,20 @@ class MemoryWatch:
         self._closed.set()
         self._thread.join()
 
+    def sample(self) -> None:
+        """Look now."""
+        self.peak_mb = max(self.peak_mb, tree_memory_mb())
+
     def _watch(self) -> None:
-        while True:
-            self.peak_mb = max(self.peak_mb, tree_memory_mb())
-            if self._closed.wait(SECONDS_BETWEEN_SAMPLES):
-                return
+        self.sample()
+        while not self._closed.wait(SECONDS_BETWEEN_SAMPLES):
+            self.sample()
 
 
 def tree_memory_mb() -> float:
     """Memory of this process and its descendants now, in MiB."""
-    me = psutil.Process()
-    total = 0
-    for process in [me, *me.children(recursive=True)]:
+    me, total = psutil.Process(), 0
+    for process in (me, *me.children(recursive=True)):
         try:
             usage = process.memory_full_info()
         except psutil.Error:  # it ended, or belongs to somebody else

@@ -21,4 +21,4 @@ def score_table(world: str, scores: Mapping[str, Score]) -> str:
     console = Console(width=88, color_system=None)
     with console.capture() as captured:
         console.print(table)
-    return captured.get().rstrip()
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())

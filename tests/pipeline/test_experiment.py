@@ -1,0 +1,57 @@
+"""What an experiment refuses, before hours are spent on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reverie.errors import ReverieError
+from reverie.pipeline.experiment import Experiment, dream_head, require_fit
+from reverie.pipeline.presets import make_experiment
+from reverie.worlds.registry import world_spec
+
+TINY = make_experiment("tiny", "tiny")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": -1}, "seed is -1; expected 0 or more"),
+        ({"evaluation_episodes": 0}, "evaluation_episodes is 0; expected at least 1"),
+        (
+            {"memory": replace(TINY.memory, latent_size=9)},
+            "memory.latent_size is 9 but vision.latent_size is 8; M reads V's latents, so set both alike",
+        ),
+    ],
+)
+def test_values_that_cannot_be(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ReverieError) as error:
+        replace(TINY, **change)
+    assert str(error.value) == message
+
+
+def without_head(experiment: Experiment, head: str) -> Experiment:
+    return replace(experiment, memory=replace(experiment.memory, **{head: False}))
+
+
+@pytest.mark.parametrize(
+    ("world", "head"), [("doom", "done_head"), ("tiny", "reward_head"), ("carracing", "reward_head")]
+)
+def test_a_dream_needs_a_head_of_m(world: str, head: str) -> None:
+    spec = world_spec(world)
+    assert dream_head(spec) == head
+    require_fit(make_experiment(world, "tiny", evolve_in="dream"), spec)
+    with pytest.raises(ReverieError) as error:
+        require_fit(without_head(make_experiment(world, "tiny", evolve_in="dream"), head), spec)
+    assert str(error.value) == (
+        f"memory.{head} is False, and no dream of {world} goes without; set it, or use --evolve-in world"
+    )
+    require_fit(without_head(make_experiment(world, "tiny", evolve_in="world"), head), spec)
+
+
+def test_m_must_take_the_worlds_actions() -> None:
+    with pytest.raises(ReverieError) as error:
+        require_fit(make_experiment("doom", "tiny"), world_spec("carracing"))
+    assert str(error.value) == "memory.action_size is 1, but the actions of carracing have 3"

@@ -1,0 +1,87 @@
+"""Every preset of every world makes an experiment that fits, and the paper's is the paper's."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from reverie.controller.model import Controller
+from reverie.errors import ReverieError
+from reverie.memory.model import MDNRNN
+from reverie.pipeline.experiment import PRESETS, Experiment, require_fit
+from reverie.pipeline.presets import make_experiment
+from reverie.vision.model import ConvVAE
+from reverie.worlds.registry import world_spec
+
+WORLDS = ("doom", "carracing", "tiny", "CartPole-v1", "Pendulum-v1")
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("where", [None, "dream", "world"])
+def test_every_preset_fits_its_world(world: str, preset: str, where: str | None) -> None:
+    experiment = make_experiment(world, preset, seed=7, evolve_in=where)  # type: ignore[arg-type]
+    require_fit(experiment, world_spec(world))
+    assert (experiment.world, experiment.preset, experiment.seed) == (world, preset, 7)
+    assert experiment.evolution.where == where or (where is None and experiment.evolution.where in ("dream", "world"))
+
+
+def sizes(experiment: Experiment) -> tuple[int, int, int]:
+    """Parameters of V, M and C."""
+    memory = MDNRNN(experiment.memory)
+    features = experiment.controller.feature_size(experiment.vision.latent_size, experiment.memory.hidden_size)
+    controller = Controller(experiment.controller, features, world_spec(experiment.world).actions)
+    vision = ConvVAE(experiment.vision.latent_size)
+    counts = (sum(weight.numel() for weight in model.parameters()) for model in (vision, memory))
+    return (*counts, controller.parameter_count)  # type: ignore[return-value]
+
+
+def test_the_papers_presets_have_the_papers_sizes_and_counts() -> None:
+    car, doom = make_experiment("carracing", "paper"), make_experiment("doom", "paper")
+    assert sizes(car) == (4_348_547, 422_368, 867)
+    assert sizes(doom) == (4_446_915, 1_678_785, 1_088)
+    for experiment in (car, doom):
+        assert experiment.collect.episodes == 10_000
+        assert (experiment.evolution.population, experiment.evolution.rollouts) == (64, 16)
+        assert (experiment.evolution.generations, experiment.evolution.rescore_rollouts) == (1800, 1024)
+    assert (car.evolution.where, doom.evolution.where) == ("world", "dream")
+    assert doom.dream.temperature == 1.15
+
+
+def test_the_smaller_presets_of_the_papers_worlds_have_the_same_v_m_and_c() -> None:
+    for preset in PRESETS:
+        assert sizes(make_experiment("doom", preset)) == (4_446_915, 1_678_785, 1_088)
+        assert sizes(make_experiment("carracing", preset)) == (4_348_547, 422_368, 867)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_presets_grow(world: str) -> None:
+    grown = [make_experiment(world, preset) for preset in PRESETS]
+    for smaller, larger in itertools.pairwise(grown):
+        assert smaller.collect.episodes <= larger.collect.episodes
+        assert smaller.vision.updates <= larger.vision.updates
+        assert smaller.evolution.generations <= larger.evolution.generations
+
+
+def test_m_learns_what_a_dream_needs_only_where_c_trains_in_one() -> None:
+    awake, asleep = (make_experiment("carracing", "quick", evolve_in=where).memory for where in (None, "dream"))
+    assert [awake.reward_head, awake.done_head, awake.restart_input] == [False, False, False]
+    assert [asleep.reward_head, asleep.done_head, asleep.restart_input] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("tiny", "quik"),
+            "unknown preset 'quik', expected one of tiny, quick, standard, paper; did you mean 'quick'?",
+        ),
+        (("tiny", "quick", "sea"), "evolve_in is 'sea', expected dream or world"),
+        (("dom", "quick"), "unknown world 'dom'; did you mean 'doom'? 'reverie worlds' lists them"),
+    ],
+)
+def test_unknown_words(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ReverieError) as error:
+        make_experiment(*words[:2], evolve_in=words[2] if len(words) > 2 else None)  # type: ignore[arg-type]
+    assert str(error.value) == message
