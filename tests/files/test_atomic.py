@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from files.crashes import cut_everywhere
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files import atomic
 from reverie.files.atomic import (
@@ -24,6 +23,7 @@ from reverie.files.atomic import (
     write_bytes,
     write_json,
 )
+from tests.files.crashes import cut_everywhere
 
 RESTORE = "restore it from a copy, or remove it to have it made again"
 

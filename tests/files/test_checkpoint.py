@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from files.crashes import cut_everywhere
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from reverie.files.metrics import read_metrics
+from tests.files.crashes import cut_everywhere
 
 
 def _checkpoint(step: int, content: float | None = None) -> Checkpoint:

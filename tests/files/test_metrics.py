@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from files.crashes import cut_everywhere
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.metrics import MetricsLog, read_metrics
+from tests.files.crashes import cut_everywhere
 
 DIVERGED = "training diverged: try gentler settings, such as a lower learning rate"
 

@@ -15,7 +15,7 @@ import torch
 
 from reverie.errors import ReverieError
 from reverie.workers.pool import Workers
-from workers import tasks
+from tests.workers import tasks
 
 ADVICE = "use fewer workers if memory is short, or 0 to run the task in this process"
 
@@ -211,7 +211,7 @@ def test_an_engine_ends_with_its_worker(tmp_path: Path) -> None:
 
 def _main(program: str, *arguments: str) -> subprocess.Popen[str]:
     """A main program that can import the tests' tasks, in a session of its own."""
-    here = Path(__file__).parent.parent
+    here = Path(__file__).parents[2]
     start = f"import sys; sys.path.append({str(here)!r})\n"
     command = [sys.executable, "-c", start + program, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -220,7 +220,7 @@ def _main(program: str, *arguments: str) -> subprocess.Popen[str]:
 BUSY = """
 from pathlib import Path
 from reverie.workers.pool import Workers
-from workers import tasks
+from tests.workers import tasks
 with Workers(2) as workers:
     workers.map(tasks.start_engine_and_hang, [Path(sys.argv[1]) / "a", Path(sys.argv[1]) / "b"])
 """
@@ -244,7 +244,7 @@ def test_nothing_outlives_the_main_program(tmp_path: Path, number: signal.Signal
 MAIN = """
 import math
 import reverie.workers.pool
-from workers import tasks
+from tests.workers import tasks
 with reverie.workers.pool.Workers(2) as workers:
     print(workers.map(tasks.say, ["from a worker"]), workers.map(math.sqrt, [4.0, 9.0]))
 """
@@ -256,7 +256,7 @@ def test_any_main_program_will_do(tmp_path: Path, way: str) -> None:
     (tmp_path / "program.py").write_text(MAIN)
     how = {"file": ["program.py"], "stdin": ["-"], "module": ["-m", "program"], "interactive": ["-i", "-q", "-"]}
     given = MAIN.rstrip() + "\n\n" if way in ("stdin", "interactive") else None
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, *how[way]], input=given, cwd=tmp_path, env=environment, capture_output=True, text=True
     )
