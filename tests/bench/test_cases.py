@@ -13,7 +13,7 @@ from reverie.bench.catalogue import Case
 from reverie.bench.result import Measured, Target
 from reverie.bench.run import measure
 from reverie.bench.searching import PlainCMAES
-from reverie.bench.starting import program_seconds
+from reverie.bench.starting import program_memory_mb, program_seconds
 from reverie.bench.timing import Setting, median, processes
 from reverie.cli import main
 from reverie.errors import ReverieError
@@ -119,6 +119,9 @@ def test_medians() -> None:
 
 def test_starting() -> None:
     assert 0 < program_seconds("pass") < 60
+    small, large = program_memory_mb("pass"), program_memory_mb("x = b'1' * 50_000_000; import sys; sys.exit(0)")
+    assert 4 < small < 40
+    assert large - small == pytest.approx(50e6 / 2**20, abs=4)
 
 
 def test_a_missing_world_is_a_row(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +129,7 @@ def test_a_missing_world_is_a_row(setting: Setting, monkeypatch: pytest.MonkeyPa
         raise ReverieError("world 'doom' needs ViZDoom, which is not installed: pip install 'reverie[doom]'")
 
     monkeypatch.setattr(dreams, "doom", needs)
-    row = measure(Case("dream-doom", "steps/s", "dreams:doom", Target(ours=1)), setting)
+    row = measure((Case("dream-doom", "steps/s", "dreams:doom", Target(ours=1)), setting))
     assert (row.ours, row.met) == (None, None)
     assert row.notes == "world 'doom' needs ViZDoom, which is not installed: pip install 'reverie[doom]'"
 

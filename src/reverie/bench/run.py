@@ -18,10 +18,11 @@ from reverie.bench.timing import Setting
 from reverie.errors import ReverieError
 from reverie.hardware import compute_dtype, core_count
 from reverie.progress import progress
+from reverie.workers.pool import Workers
 
 
 def bench(names: Sequence[str] = (), repeats: int = 3, effort: float = 1.0) -> list[Row]:
-    """The rows of the named cases (all, where none is named).
+    """The rows of the named cases (all, where none is named), each measured from a process of its own.
 
     Raises: ReverieError for an unknown name. A case that this machine cannot run becomes a row that says why.
     """
@@ -29,14 +30,16 @@ def bench(names: Sequence[str] = (), repeats: int = 3, effort: float = 1.0) -> l
     cases = choose(names)
     with progress(len(cases), "bench", "cases") as bar, _quiet():
         for case in cases:
-            with tempfile.TemporaryDirectory(prefix="reverie-bench-") as folder:
-                rows.append(measure(case, Setting(Path(folder), repeats=repeats, effort=effort)))
+            with tempfile.TemporaryDirectory(prefix="reverie-bench-") as folder, Workers(1) as pool:
+                setting = Setting(Path(folder), repeats=repeats, effort=effort)
+                rows += pool.map(measure, [(case, setting)])  # what one case leaves in memory is not the next one's
             bar.advance(1)
     return rows
 
 
-def measure(case: Case, setting: Setting) -> Row:
+def measure(task: tuple[Case, Setting]) -> Row:
     """One case, and whether other programs disturbed it."""
+    case, setting = task
     try:
         with LoadWatch() as load:
             measured = case.measure(setting)
