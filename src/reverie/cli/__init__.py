@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from reverie.cli.commands import main
+from reverie.cli.dispatch import main
 
 __all__ = ["main"]

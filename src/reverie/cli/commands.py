@@ -1,28 +1,19 @@
-"""What each command does, and `main`, which finds the one that the words ask for."""
+"""The commands: what each does with its words. Heavy modules are imported by the command that needs them."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import reverie
-from reverie.cli.parse import nearest, parse, print_help, split_settings
 from reverie.errors import ReverieError
 
 if TYPE_CHECKING:
     from reverie.cli import words as w
     from reverie.pipeline.experiment import Experiment
-
-HELP = {"-h", "--help"}
-SETTINGS_HELP = """Every setting of the stages is an option too, such as --vision.updates 300:
-`reverie run WORLD --preset PRESET --help` lists them with their values."""
 
 
 class Result(NamedTuple):
@@ -46,92 +37,10 @@ class Command:
     takes_settings: bool = False
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 2 the user's words or files are wrong, 130 stopped by Ctrl-C."""
-    try:
-        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
-    except ReverieError as error:
-        print(f"reverie: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("reverie: stopped; the same command goes on from here", file=sys.stderr)
-        code = 130
-    sys.exit(code)
-
-
-def _dispatch(argv: list[str]) -> int:
-    name, *rest = argv or ["--help"]
-    if name in HELP or name == "--version":
-        print(_overview() if name in HELP else f"reverie {reverie.__version__}")
-        return 0
-    if name not in COMMANDS:
-        known = list(COMMANDS)
-        raise ReverieError(f"unknown command {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
-    command, (words, settings) = COMMANDS[name], split_settings(rest)
-    from reverie.cli import words as w
-
-    kind, prog = getattr(w, command.words), f"reverie {name}"
-    if HELP & set(words):
-        print_help(kind, prog, command.summary)
-        if command.takes_settings:
-            print(_settings_help(kind, [word for word in words if word not in HELP], settings))
-        return 0
-    if settings and not command.takes_settings:
-        raise ReverieError(
-            f"{settings[0]} is a setting of a run, which 'reverie run' or a stage makes; see {prog} --help"
-        )
-    parsed = parse(kind, words, prog)
-    with _stdout_for_results():
-        result = command.act(parsed, settings)
-    print(result.text)
-    return result.code
-
-
-def _overview() -> str:
-    lines = [f"  {name:<12}{command.summary}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: reverie COMMAND ...",
-            "",
-            "World models: learn a world from pixels, train the agent inside the dream, come back to reality.",
-            "",
-            *lines,
-            "",
-            "`reverie COMMAND --help` says more of each; `reverie --version` says which this is.",
-        ]
-    )
-
-
-def _settings_help(kind: type, words: list[str], settings: list[str]) -> str:
-    """All settings of the run that the words would make, where they say enough of it."""
-    from reverie.pipeline.listing import settings_listing
-
-    try:
-        parsed = parse(kind, words, "reverie run")
-    except ReverieError:  # no WORLD yet
-        return SETTINGS_HELP
-    return SETTINGS_HELP if parsed.world is None else settings_listing(_experiment(parsed, settings))
-
-
-@contextlib.contextmanager
-def _stdout_for_results() -> Iterator[None]:
-    """Send to stderr whatever libraries, and what they start, print to stdout: scripts read that."""
-    shown = sys.stdout
-    shown.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
 def _run(words: w.Run, settings: list[str]) -> Result:
     from reverie.pipeline.run import run
 
-    experiment = _experiment(words, settings)
+    experiment = experiment_of(words, settings)
     folder = words.run_dir or Path("runs") / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', words.world)}-{words.preset}"
     result = run(experiment, folder, workers=_workers(words.workers), device=words.device)
     return Result(json.dumps(result.as_dict()) if words.json else result.table())
@@ -144,7 +53,7 @@ def _stage(name: Literal["collect", "vision", "memory", "controller"]) -> Callab
 
         given = [f"--{n.replace('_', '-')}" for n in ("preset", "seed", "evolve_in") if getattr(words, n) is not None]
         if words.world is not None:
-            folder = create_run(words.run, _experiment(words, settings))
+            folder = create_run(words.run, experiment_of(words, settings))
         elif given or settings:
             raise ReverieError(f"{[*given, *settings][0]} is for a new run; add --world WORLD, or leave it out")
         else:
@@ -205,7 +114,7 @@ def _bench(words: w.Bench, settings: list[str]) -> Result:
     return Result(report(rows))
 
 
-def _experiment(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
+def experiment_of(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
     """The preset's experiment, with the settings that were given."""
     from reverie.pipeline.presets import make_experiment
     from reverie.pipeline.settings import with_changes
