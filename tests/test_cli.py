@@ -368,3 +368,9 @@ def test_both_ways_to_call_it_are_one(finished: Path) -> None:
         [str(Path(sys.executable).with_name("reverie")), "worlds"], capture_output=True, text=True, check=True
     )
     assert script.stdout == command("worlds").stdout != ""
+
+
+def test_the_page_of_the_command_line_names_every_command() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    for name in COMMANDS:
+        assert re.search(rf"^    reverie (\w+ \| )*{name}\b", page, re.MULTILINE), name

@@ -13,7 +13,9 @@ from reverie.pipeline.experiment import PRESETS, Experiment, require_fit
 from reverie.pipeline.presets import make_experiment
 from reverie.vision.model import ConvVAE
 from reverie.worlds.registry import world_spec
+from tests.runs import ROOT
 
+PAGE = ROOT / "docs" / "presets.md"
 WORLDS = ("doom", "carracing", "tiny", "CartPole-v1", "Pendulum-v1")
 
 
@@ -85,3 +87,26 @@ def test_unknown_words(words: tuple[str, ...], message: str) -> None:
     with pytest.raises(ReverieError) as error:
         make_experiment(*words[:2], evolve_in=words[2] if len(words) > 2 else None)  # type: ignore[arg-type]
     assert str(error.value) == message
+
+
+def row(world: str, preset: str) -> str:
+    """A preset's row in docs/presets.md."""
+    experiment = make_experiment(world, preset)
+    collect, v, m, c = experiment.collect, experiment.vision, experiment.memory, experiment.evolution
+    return (
+        f"| `{preset}` | {collect.episodes:,} of at most {collect.max_steps:,} steps "
+        f"| {v.updates:,} x {v.batch_size} frames | {m.updates:,} x {m.batch_size} x {m.window} steps "
+        f"| {c.generations:,} x {c.population} x {c.rollouts}, in the {c.where} |"
+    )
+
+
+@pytest.mark.parametrize(("world", "title"), [("doom", "`doom`"), ("carracing", "`carracing`"), ("tiny", "`tiny`")])
+def test_the_page_says_what_the_presets_are(world: str, title: str) -> None:
+    section = PAGE.read_text().partition(f"## {title}")[2].partition("\n## ")[0]
+    assert [line for line in section.splitlines() if line.startswith("| `")] == [row(world, name) for name in PRESETS]
+
+
+def test_the_page_says_what_the_presets_of_any_other_world_are() -> None:
+    section = PAGE.read_text().partition("## Any other world")[2]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert rows == [row("Pendulum-v1", name).replace("200 steps", "1,000 steps") for name in PRESETS]
