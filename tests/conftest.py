@@ -11,7 +11,6 @@ import pytest
 
 from tests.runs import reverie, small_run
 
-
 # A job started in the background ignores Ctrl-C, and its children inherit that; tests send it and expect an answer.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
