@@ -11,8 +11,9 @@ import pytest
 
 from tests.runs import reverie, small_run
 
-# A job started in the background ignores Ctrl-C, and its children inherit that; tests send it and expect an answer.
+# A job in the background or under nohup ignores these, and its children inherit that; tests send them and expect an end.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)
