@@ -11,7 +11,7 @@ import pytest
 
 from tests.runs import reverie, small_run
 
-# A job in the background or under nohup ignores these, and its children inherit that; tests send them and expect an end.
+# A job in the background or under nohup ignores these, and so do its children; tests send them and expect an end.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
