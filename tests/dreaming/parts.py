@@ -66,7 +66,9 @@ def engine(
     compiled: bool = True,
     model: MDNRNN | None = None,
     chosen: ControllerConfig | None = None,
+    beside: MDNRNN | None = None,
 ) -> DreamEngine:
     config = config or DreamConfig(temperature=1.1, done="sample")
     shape = controller(chosen, spec.actions)
-    return DreamEngine(model or memory(action_size=spec.actions.size), shape, starts(), spec, config, dtype, compiled)
+    model = model or memory(action_size=spec.actions.size)
+    return DreamEngine(model, shape, starts(), spec, config, dtype, compiled, beside)

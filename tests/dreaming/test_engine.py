@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,23 +17,30 @@ from reverie.dreaming.engine import DreamEngine, dream_returns
 from reverie.dreaming.noise import EpisodeNoise
 from reverie.errors import ReverieError
 from reverie.memory.mixture import sample
+from reverie.memory.model import MDNRNN
 from reverie.worlds.spec import ActionSpec, WorldSpec
 from tests.dreaming import parts
 
 
 @torch.no_grad()
-def plain_dream(engine: DreamEngine, model: torch.nn.Module, params: np.ndarray, seed: int) -> tuple[float, int]:
-    """One dream by the book, a batch of one: C acts, M steps, the mixture is sampled."""
+def plain_dream(
+    engine: DreamEngine, model: MDNRNN, params: np.ndarray, seed: int, beside: MDNRNN | None = None
+) -> tuple[float, int]:
+    """One dream by the book, a batch of one: C acts, M steps, the mixture is sampled; C sees the state of `beside`."""
     spec, config = engine.spec, engine.config
     noise = EpisodeNoise(seed)
     z = torch.from_numpy(engine.starts.draw(noise.start))[None]
-    state, total = model.initial_state(1), 0.0  # type: ignore[operator]
+    state, total = model.initial_state(1), 0.0
+    followed = None if beside is None else beside.initial_state(1)
     weights = torch.as_tensor(params, dtype=torch.float32)[None]
     for step in range(engine.max_steps):
-        seen = features(engine.controller.config, z, state)
+        seen = features(engine.controller.config, z, followed or state)
         felt = spec.actions.for_memory(engine.controller.act(weights, seen[None])[0])
         draws = noise.draw(1, engine.starts.latent_size)
-        state, said = model.step(state, z, felt, torch.tensor([float(step == 0)]))  # type: ignore[operator]
+        restart = torch.tensor([float(step == 0)])
+        if beside is not None and followed is not None:
+            followed = beside.absorb(followed, z, felt, restart)
+        state, said = model.step(state, z, felt, restart)
         uniform, normal = torch.from_numpy(draws.component), torch.from_numpy(draws.spread)
         z = sample(said.logits, said.mean, said.log_std, config.temperature, uniform, normal)
         total += 1.0 if spec.reward == "survival" else float(said.reward)
@@ -54,6 +62,28 @@ def test_dreams_follow_the_plain_step(spec: WorldSpec, done: str, compiled: bool
     assert len(set(steps.ravel())) >= 5
     np.testing.assert_array_equal(steps, [[length for _, length in row] for row in expected])
     np.testing.assert_allclose(returns, [[total for total, _ in row] for row in expected], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("kind", ["zh", "zch"])
+def test_another_memory_follows_the_dreams_for_c(kind: Literal["zh", "zch"], compiled: bool) -> None:
+    model, other = parts.memory(), parts.memory(seed=11)
+    chosen = ControllerConfig(features=kind)
+    engine = parts.engine(compiled=compiled, model=model, chosen=chosen, beside=other)
+    params = parts.candidates(engine.controller)
+    _, steps = dream_returns(engine, params, range(5))
+    expected = [[plain_dream(engine, model, candidate, seed, other)[1] for seed in range(5)] for candidate in params]
+    np.testing.assert_array_equal(steps, expected)
+    _, alone = dream_returns(parts.engine(compiled=compiled, model=model, chosen=chosen), params, range(5))
+    assert (steps != alone).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_memory_that_follows_itself_changes_nothing(dtype: torch.dtype) -> None:
+    model = parts.memory()
+    engine, plain = (parts.engine(dtype=dtype, model=model, beside=beside) for beside in (model, None))
+    params = parts.candidates(engine.controller, 9)
+    np.testing.assert_array_equal(dream_returns(engine, params, range(7)), dream_returns(plain, params, range(7)))
 
 
 CONTROLLERS = {
@@ -165,6 +195,10 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: DreamEngine(
             parts.memory(hidden_size=8), parts.controller(), parts.starts(), parts.SURVIVAL, DreamConfig()
         ),
+        "C reads 30 features ('zh') and M with V gives 14; take C from a run with these sizes",
+    ),
+    "other features beside": (
+        lambda: parts.engine(beside=parts.memory(hidden_size=8)),
         "C reads 30 features ('zh') and M with V gives 14; take C from a run with these sizes",
     ),
     "other parameters": (

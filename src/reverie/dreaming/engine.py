@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reverie.controller.model import Controller
 from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.follower import Follower
 from reverie.dreaming.kernel import load_kernel
 from reverie.dreaming.noise import DreamNoise
 from reverie.dreaming.population import Population
@@ -33,12 +34,18 @@ class DreamEngine:
         config: DreamConfig,
         dtype: torch.dtype | None = None,
         compiled: bool = True,
+        beside: MDNRNN | None = None,
     ) -> None:
-        """dtype: of M's weights, None for the fastest here. compiled: use the C kernel if it can be built."""
+        """dtype: of M's weights, None for the fastest here. compiled: use the C kernel if it can be built.
+
+        beside: another M that follows what `memory` dreams; C sees its state, and so the dream and what C knows of it
+            come from two
+        """
         check_dream(memory, starts, spec)
-        check_features(controller, memory)
+        check_features(controller, beside or memory)
         device = memory.bias.device.type
         self.memory = PackedMemory(memory, dtype or compute_dtype(device))
+        self.beside = None if beside is None else PackedMemory(beside, self.memory.dtype)
         self.controller = controller
         self.starts = starts
         self.spec = spec
@@ -100,13 +107,17 @@ class Dreams:
         self.rows = DreamRows(engine.memory, len(self._episode), engine.config.temperature, engine.kernel)
         first = np.stack([self._noise.begin(index, seed) for index, seed in enumerate(seeds)])
         self.rows.begin(slice(0, self.rows.count), torch.from_numpy(first).to(device)[self._episode])
+        self._follower = None if engine.beside is None else Follower(engine.beside, self.rows)
 
     def step(self) -> tuple[Tensor, Tensor, Tensor]:
         """One step of all; returns C's actions float32 [n, A], their rewards [n] and which dreams ended, bool [n]."""
         n, config, spec = self.rows.count, self._engine.config, self._engine.spec
-        action = self._population.act(self.rows, self._candidate[:n])
+        action = self._population.act(self._follower or self.rows, self._candidate[:n])
+        felt = spec.actions.for_memory(action)
+        if self._follower is not None:
+            self._follower.absorb(felt)
         component, spread, ending = (torch.from_numpy(draws).to(action.device) for draws in self._noise.next())
-        outcome = self.rows.advance(spec.actions.for_memory(action), component, spread, self._episode[:n])
+        outcome = self.rows.advance(felt, component, spread, self._episode[:n])
         reward = dream_reward(outcome, action, spec)
         self._total[:n] += reward
         return action, reward, dream_ended(outcome, ending[self._episode[:n]], config)
@@ -120,7 +131,8 @@ class Dreams:
 
     def drop(self, ended: Tensor) -> None:
         """Go on without the dreams that `ended` (bool [n])."""
-        self.rows.drop(ended, self._candidate, self._episode, self._total)
+        beside = () if self._follower is None else self._follower.matrices
+        self.rows.drop(ended, self._candidate, self._episode, self._total, *beside)
 
 
 def dream_reward(outcome: Outcome, action: Tensor, spec: WorldSpec) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from reverie.controller.model import Controller, one_hot_argmax
 from reverie.controller.senses import features
+from reverie.dreaming.follower import Follower
 from reverie.dreaming.kernel import Kernel
 from reverie.dreaming.rows import DreamRows
 
@@ -21,7 +22,7 @@ class Population:
         self._weight, self._bias = layers[0][0].transpose(1, 2).contiguous(), layers[0][1]  # [P, A, F], [P, 1, A]
         self._kernel = kernel if len(layers) == 1 and params.device.type == "cpu" else None
 
-    def act(self, rows: DreamRows, candidate: Tensor) -> Tensor:
+    def act(self, rows: DreamRows | Follower, candidate: Tensor) -> Tensor:
         """Actions float32 [n, A] of candidates `candidate` [n] on their rows."""
         if self._kernel is None:
             seen = features(self._controller.config, rows.z, rows.state)
@@ -30,7 +31,7 @@ class Population:
         x = x if self._bias is None else x + self._bias[candidate, 0]
         return one_hot_argmax(x) if self._controller.actions.kind == "discrete" else x.tanh()
 
-    def _linear(self, rows: DreamRows, candidate: Tensor, kernel: Kernel) -> Tensor:
+    def _linear(self, rows: DreamRows | Follower, candidate: Tensor, kernel: Kernel) -> Tensor:
         kind, (h, c) = self._controller.config.features, rows.state
         outputs = torch.empty(rows.count, self._controller.actions.size)
         h = h[:, :0] if kind == "z" else h

@@ -51,7 +51,7 @@ class DreamRows:
         self.memory = memory
         self.count = rows
         self._temperature = temperature
-        self._kernel = kernel if memory.device.type == "cpu" else None
+        self.kernel = kernel if memory.device.type == "cpu" else None
         rows = -(-rows // ROUND) * ROUND
         hidden, latent = config.hidden_size, config.latent_size
         self._x = torch.zeros(rows, hidden + config.input_size, dtype=memory.dtype, device=memory.device)
@@ -92,8 +92,8 @@ class DreamRows:
         if self._any_restart:
             self._x_restart.zero_()
             self._any_restart = False
-        if self._kernel:
-            self._kernel.cell(n, self._gates, self.memory.forget_bias, self._c, self._x_h)
+        if self.kernel:
+            self.kernel.cell(n, self._gates, self.memory.forget_bias, self._c, self._x_h)
         else:
             h, self._c[:n] = cell(self._gates[:n].float() + self.memory.bias, self._c[:n])
             self._x_h[:n] = h
@@ -102,8 +102,8 @@ class DreamRows:
         return self._outcome(n)
 
     def _sample(self, n: int, component: Tensor, spread: Tensor, episode: Tensor) -> None:
-        if self._kernel:
-            self._kernel.sample(
+        if self.kernel:
+            self.kernel.sample(
                 n, self.memory.config.mixtures, self._outputs, self.memory.head_bias, self._temperature,
                 episode, component, spread, self._z, self._x_z, self._scratch,
             )  # fmt: skip

@@ -1,0 +1,59 @@
+"""A second LSTM beside the dreams: it follows what M dreams, and C sees its state in place of M's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reverie.dreaming.rows import ROUND, DreamRows, PackedMemory
+from reverie.memory.lstm import LSTMState, cell
+
+
+class Follower:
+    """The LSTM of another M, such as an untrained one, that reads the z and the actions of the dreams `rows`.
+
+    It begins with them, dreams nothing itself, and has what C acts on: `count`, `z` and `state`.
+    """
+
+    def __init__(self, memory: PackedMemory, rows: DreamRows) -> None:
+        config, padded = memory.config, -(-rows.count // ROUND) * ROUND
+        self._memory, self._rows = memory, rows
+        self._x = torch.zeros(padded, config.hidden_size + config.input_size, dtype=memory.dtype, device=memory.device)
+        self._gates = self._x.new_empty(padded, 4 * config.hidden_size)
+        self._c = torch.zeros(padded, config.hidden_size, device=memory.device)
+        self._h, self._z, self._action, self._restart = self._x.split(
+            (config.hidden_size, config.latent_size, config.action_size, int(config.restart_input)), 1
+        )
+        self._restart.fill_(1)
+
+    @property
+    def count(self) -> int:
+        """n, the dreams that have not ended."""
+        return self._rows.count
+
+    @property
+    def z(self) -> Tensor:
+        """The dreams' latents [n, Nz]."""
+        return self._rows.z
+
+    @property
+    def state(self) -> LSTMState:
+        """Its h and c [n, H] from before `z` is absorbed, views."""
+        return LSTMState(self._h[: self.count], self._c[: self.count])
+
+    @property
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """What `DreamRows.drop` must reorder with the dreams."""
+        return self._x, self._c
+
+    def absorb(self, action: Tensor) -> None:
+        """Read z and `action` [n, A] (as M sees it); to be called before the dreams go on."""
+        n, padded = self.count, -(-self.count // ROUND) * ROUND
+        self._z[:n], self._action[:n] = self.z, action
+        torch.mm(self._x[:padded], self._memory.gates.t(), out=self._gates[:padded])
+        self._restart.zero_()
+        if self._rows.kernel:
+            self._rows.kernel.cell(n, self._gates, self._memory.forget_bias, self._c, self._h)
+        else:
+            h, self._c[:n] = cell(self._gates[:n].float() + self._memory.bias, self._c[:n])
+            self._h[:n] = h
