@@ -17,23 +17,27 @@ COUNTERS = ("generation", "told", "decomposed")
 
 
 class CMAES:
-    """Maximises with the (mu/mu_w, lambda)-CMA-ES of Hansen (arXiv 1604.00772), starting at x = 0.
+    """Maximises with the (mu/mu_w, lambda)-CMA-ES of Hansen (arXiv 1604.00772), starting at `start` [n] or at x = 0.
 
     Each generation draws from its own stream at (seed, "cma", generation), so the state holds no generator, and
     one that is restored between `ask` and `tell` asks the same candidates again.
     """
 
-    def __init__(self, size: int, population: int, sigma: float, seed: int) -> None:
+    def __init__(
+        self, size: int, population: int, sigma: float, seed: int, start: np.ndarray | None = None
+    ) -> None:
         if size < 2:
             raise ReverieError(f"CMA-ES over {size} parameter(s); expected at least 2")
         if population < 4:
             raise ReverieError(f"CMA-ES population is {population}; expected at least 4")
         if not (math.isfinite(sigma) and sigma > 0):
             raise ReverieError(f"CMA-ES sigma is {sigma}; expected a finite number above 0")
+        if start is not None and start.shape != (size,):
+            raise ReverieError(f"CMA-ES over {size} parameters starts at {start.shape}; expected ({size},)")
         self.size, self.population, self.seed = size, population, seed
         self._rng = generator(seed, "cma", 0)
         self._asked: list[np.ndarray] | None = None
-        self._es = _strategy(size, population, sigma, self._normals)
+        self._es = _strategy(np.zeros(size) if start is None else start, population, sigma, self._normals)
 
     def __repr__(self) -> str:
         return (
@@ -123,7 +127,7 @@ def check_fitness(fitness: np.ndarray, population: int, generation: int) -> None
         )
 
 
-def _strategy(size: int, population: int, sigma: float, randn: Any) -> Any:
+def _strategy(start: np.ndarray, population: int, sigma: float, randn: Any) -> Any:
     """pycma's strategy, every choice that it would make by size or by the clock made here."""
     import cma  # takes 0.7 s: it imports matplotlib
     from cma.sigma_adaptation import CMAAdaptSigmaCSA
@@ -139,7 +143,7 @@ def _strategy(size: int, population: int, sigma: float, randn: Any) -> Any:
         "verbose": -9,
         "verb_log": 0,
     }
-    strategy = cma.CMAEvolutionStrategy(np.zeros(size), sigma, options)
+    strategy = cma.CMAEvolutionStrategy(start, sigma, options)
     strategy.adapt_sigma.initialize(strategy)  # now, and not at the first tell, which would clear a restored path
     strategy.timer = cma.utilities.utils.ElapsedWCTime()  # ask expects it after generation 0
     return strategy

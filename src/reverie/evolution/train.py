@@ -38,17 +38,25 @@ class Best:
         return f"Best(score={self.score:.1f}, generation={self.generation}, n={len(self.params)})"
 
 
-def evolve(config: EvolutionConfig, arena: Arena, folder: str | Path, seed: int, workers: Workers) -> Best:
+def evolve(
+    config: EvolutionConfig,
+    arena: Arena,
+    folder: str | Path,
+    seed: int,
+    workers: Workers,
+    start: np.ndarray | None = None,
+) -> Best:
     """Evolve C by CMA-ES, with checkpoints, metrics.jsonl and best.safetensors in `folder`; goes on from what is there.
 
     A generation is a pure function of the search's state, `seed` and its number, so a run that was killed ends with
     the same bits as one that was not, with any number of workers.
+    start: the parameters [n] that the search begins at (an earlier round's C), None for zeros
     Raises ReverieError where a fitness is not finite or `folder` holds a search with other settings.
     """
     arena = replace(arena, where=config.where, max_steps=config.max_steps, patience=config.patience, slots=config.slots)
     folder, shape = Path(folder), arena.controller_shape()
     settings = _settings(config, shape.parameter_count, seed)
-    search, best, steps = _resume(folder, config, settings)
+    search, best, steps = _resume(folder, config, settings, start)
     log = MetricsLog(folder / "metrics.jsonl", resume_step=search.generation)
     title = f"C: evolving in the {arena.where}"
     with log, progress(config.generations, title, "generations", search.generation) as bar:
@@ -133,11 +141,13 @@ def _settings(config: EvolutionConfig, size: int, seed: int) -> dict[str, Any]:
     return settings | {"parameters": size, "seed": seed}
 
 
-def _resume(folder: Path, config: EvolutionConfig, settings: dict[str, Any]) -> tuple[CMAES, Best | None, int]:
+def _resume(
+    folder: Path, config: EvolutionConfig, settings: dict[str, Any], start: np.ndarray | None
+) -> tuple[CMAES, Best | None, int]:
     """The search as the last checkpoint has it, or a new one; the best agent so far; the steps taken so far."""
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
-        return CMAES(settings["parameters"], config.population, config.sigma, settings["seed"]), None, 0
+        return CMAES(settings["parameters"], config.population, config.sigma, settings["seed"], start), None, 0
     found = checkpoint.state["settings"]
     for name, wanted in settings.items():
         if found.get(name) != wanted:

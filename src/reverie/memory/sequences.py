@@ -137,11 +137,15 @@ def steps_of(episode: LatentEpisode, actions: ActionSpec, first: int, last: int)
 
 
 def split_episodes(latents: Latents, held_out_every: int) -> tuple[list[int], list[int]]:
-    """The episodes to train on and those held out: every `held_out_every`-th of a list of at least that many."""
+    """The episodes to train on and those held out: every `held_out_every`-th of a list of at least that many.
+
+    The mirror images of the former are trained on, those of the latter are in neither list.
+    """
     indices = [entry.index for entry in latents.entries if entry.steps > 0]
-    held_out = indices[held_out_every - 1 :: held_out_every] if held_out_every else []
-    kept = set(held_out)
-    return [index for index in indices if index not in kept], held_out
+    seen = [index for index in indices if index >= 0]
+    held_out = seen[held_out_every - 1 :: held_out_every] if held_out_every else []
+    unseen = {*held_out, *(-1 - index for index in held_out)}
+    return [index for index in indices if index not in unseen], held_out
 
 
 def reward_scale(latents: Latents, episodes: Sequence[int]) -> float:

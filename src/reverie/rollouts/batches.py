@@ -35,10 +35,12 @@ class EpochOrder:
 
 
 class FrameBatches:
-    """Batch `update` is a pure function of (store, batch_size, seed, update); in order they come fastest."""
+    """Batch `update` is a pure function of (store, batch_size, seed, mirror, update); in order they come fastest."""
 
-    def __init__(self, store: Store, batch_size: int, seed: int) -> None:
+    def __init__(self, store: Store, batch_size: int, seed: int, mirror: bool = False) -> None:
+        """mirror: show about half of the frames as in a mirror."""
         self.store = store
+        self.mirror = mirror
         self.batch_size = batch_size
         self.seed = seed
         self._entries = store.entries
@@ -64,6 +66,9 @@ class FrameBatches:
         while filled < self.batch_size:
             epoch, offset = divmod(place + filled, self.total_frames)
             filled += self._deal(epoch, offset, out[filled:])
+        if self.mirror:
+            turned = generator(self.seed, "mirror", update).random(len(out)) < 0.5
+            out[turned] = out[turned, :, ::-1]
         return out
 
     def close(self) -> None:

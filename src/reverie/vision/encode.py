@@ -6,6 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from reverie.vision.latents import (
     write_part,
 )
 from reverie.vision.model import ConvVAE, fast_copy
+from reverie.worlds.spec import ActionSpec
 
 BATCH_FRAMES = 512
 READ_AHEAD = 2  # episodes
@@ -55,8 +57,10 @@ def decode_frames(model: ConvVAE, z: torch.Tensor) -> np.ndarray:
     )
 
 
-def encode_store(model: ConvVAE, store: Store, folder: str | Path) -> Latents:
+def encode_store(model: ConvVAE, store: Store, folder: str | Path, mirror: ActionSpec | None = None) -> Latents:
     """Encode every episode of `store` into part files in `folder`; parts that are there and still true stay.
+
+    mirror: the world's actions, where the mirror image of every episode is to be encoded too.
 
     The latents of an episode depend on V and that episode alone. A part is still true while V's weights and the
     episodes' checksums are the ones that it names.
@@ -65,20 +69,22 @@ def encode_store(model: ConvVAE, store: Store, folder: str | Path) -> Latents:
         raise ReverieError(f"{store.folder} holds no episodes; run `reverie collect` first")
     keep_freed_memory()
     folder, fast = Path(folder), fast_copy(model)
-    parts = _parts(store.entries, _digest(model))
-    wanted = [part_path(folder, number) for number in range(len(parts))]
-    missing = [(path, part) for path, part in zip(wanted, parts, strict=True) if not _is_there(path, part)]
-    total, to_do = store.total_frames, sum(entry.steps + 1 for _, part in missing for entry in part.entries)
-    episodes = _read_ahead(store, [entry.index for _, part in missing for entry in part.entries])
+    wanted = _parts(folder, store.entries, _digest(model), mirror is not None)
+    missing = [(path, part) for path, part in wanted.items() if not _is_there(path, part)]
+    entries = [entry for _, part in missing for entry in part.entries]
+    total, to_do = store.total_frames * (2 if mirror else 1), sum(entry.steps + 1 for entry in entries)
+    episodes = _read_ahead(store, [_source(entry) for entry in entries])
     with progress(total, "V: encoding", "frames", total - to_do) as bar:
         for path, part in missing:
             encoded = []
-            for _ in part.entries:
+            for entry in part.entries:
                 episode = next(episodes)
+                if mirror is not None and entry.index < 0:
+                    episode = _mirrored(episode, mirror)
                 encoded.append(_encode_episode(fast, episode))
                 bar.advance(len(episode.frames))
             write_part(path, part, encoded)
-    for path in set(folder.glob("part-*.safetensors")) - set(wanted):
+    for path in {*folder.glob("part-*.safetensors"), *folder.glob("mirrored-*.safetensors")} - set(wanted):
         path.unlink()
     sweep_temporary(folder)
     return Latents(folder)
@@ -94,11 +100,29 @@ def _split(frames: np.ndarray) -> list[np.ndarray]:
     return np.array_split(frames, -(-len(frames) // BATCH_FRAMES))
 
 
-def _parts(entries: Sequence[Entry], vision: str) -> list[Part]:
-    """The store's episodes by index, 64 to a part."""
-    latent_entries = [LatentEntry(e.index, e.steps, e.total_reward, e.terminated, e.sha256) for e in entries]
-    starts = range(0, len(entries), PART_EPISODES)
-    return [Part(vision, tuple(latent_entries[start : start + PART_EPISODES])) for start in starts]
+def _parts(folder: Path, entries: Sequence[Entry], vision: str, mirror: bool) -> dict[Path, Part]:
+    """The store's episodes by index, 64 to a part, and their mirror images likewise."""
+    found = {}
+    for mirrored in (False, True) if mirror else (False,):
+        for number, start in enumerate(range(0, len(entries), PART_EPISODES)):
+            listed = tuple(_latent_entry(entry, mirrored) for entry in entries[start : start + PART_EPISODES])
+            found[part_path(folder, number, mirrored)] = Part(vision, listed)
+    return found
+
+
+def _latent_entry(entry: Entry, mirrored: bool) -> LatentEntry:
+    index = -1 - entry.index if mirrored else entry.index
+    return LatentEntry(index, entry.steps, entry.total_reward, entry.terminated, entry.sha256)
+
+
+def _source(entry: LatentEntry) -> int:
+    """The store's index of the episode that an entry shows, as it is or in a mirror."""
+    return entry.index if entry.index >= 0 else -1 - entry.index
+
+
+def _mirrored(episode: Episode, actions: ActionSpec) -> Episode:
+    frames = np.ascontiguousarray(episode.frames[:, :, ::-1])
+    return replace(episode, frames=frames, actions=actions.mirrored(episode.actions))
 
 
 def _is_there(path: Path, part: Part) -> bool:

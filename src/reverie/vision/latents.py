@@ -1,7 +1,9 @@
 """A store's episodes as V sees them, in part files that are read a slice at a time.
 
-    part-00000.safetensors    64 episodes end to end: mu and logvar float16 [frames, Nz], actions float32 [steps, A],
-                              rewards float32 [steps]; the metadata lists the episodes and names the V that made them
+    part-00000.safetensors        64 episodes end to end: mu and logvar float16 [frames, Nz], actions float32
+                                  [steps, A], rewards float32 [steps]; the metadata lists the episodes and names the
+                                  V that made them
+    mirrored-00000.safetensors    where asked for, the same episodes as in a mirror
 
 A part depends on nothing else, so M trains from this folder alone.
 """
@@ -30,7 +32,7 @@ OPEN_PARTS = 64  # files held open, well below what a process may
 class LatentEntry:
     """One episode of the latents.
 
-    index, steps, total_reward, terminated: as in the store
+    index, steps, total_reward, terminated: as in the store; the mirror image of episode i has the index -1 - i
     sha256: of the episode's file that was encoded
     """
 
@@ -83,7 +85,8 @@ class Latents:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        parts = [read_part(path) for path in _part_paths(self.folder)]
+        self._paths = [path for mirrored in (False, True) for path in _part_paths(self.folder, mirrored)]
+        parts = [read_part(path) for path in self._paths]
         if not parts:
             raise ReverieError(f"{self.folder} holds no latents; run `reverie vision` first")
         if len({part.vision for part in parts}) > 1:
@@ -119,16 +122,16 @@ class Latents:
         )
 
     def _open(self, number: int) -> Any:
-        path = part_path(self.folder, number)
+        path = self._paths[number]
         if number not in self._verified:
             load_arrays(path)
             self._verified.add(number)
         return safe_open(path, framework="numpy")
 
 
-def part_path(folder: Path, number: int) -> Path:
+def part_path(folder: Path, number: int, mirrored: bool = False) -> Path:
     """The name of a part file."""
-    return folder / f"part-{number:05d}.safetensors"
+    return folder / f"{'mirrored' if mirrored else 'part'}-{number:05d}.safetensors"
 
 
 def write_part(path: Path, part: Part, episodes: Sequence[LatentEpisode]) -> None:
@@ -174,10 +177,11 @@ def _places(number: int, part: Part) -> list[_Place]:
     return places
 
 
-def _part_paths(folder: Path) -> list[Path]:
-    """All part files; raises ReverieError where one is missing between others."""
-    paths = sorted(folder.glob("part-*.safetensors"))
+def _part_paths(folder: Path, mirrored: bool) -> list[Path]:
+    """All part files of one kind; raises ReverieError where one is missing between others."""
+    paths = sorted(folder.glob("mirrored-*.safetensors" if mirrored else "part-*.safetensors"))
     for number, path in enumerate(paths):
-        if path != part_path(folder, number):
-            raise DamagedFileError(f"{part_path(folder, number)} is missing; run `reverie vision` to make it again")
+        if path != part_path(folder, number, mirrored):
+            missing = part_path(folder, number, mirrored)
+            raise DamagedFileError(f"{missing} is missing; run `reverie vision` to make it again")
     return paths

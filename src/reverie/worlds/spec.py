@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from reverie.errors import ReverieError
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -41,6 +43,17 @@ class ActionSpec:
             felt[..., 2] = actions[..., 2].clip(0, 1)
             return felt
         return actions
+
+    def mirrored(self, actions: Array) -> Array:
+        """What acts in the mirror image of a world as `actions` [..., size] do in it: left and right change places.
+
+        Raises ReverieError for kinds that do not say what left and right are.
+        """
+        if self.kind not in ("three-way", "driving"):
+            raise ReverieError(f"{self.kind} actions have no left and right; leave `mirror` off for this world")
+        swapped = actions * 1.0  # a copy, in NumPy and torch alike
+        swapped[..., 0] = -actions[..., 0]
+        return swapped
 
 
 @dataclass(frozen=True)
