@@ -23,9 +23,7 @@ class CMAES:
     one that is restored between `ask` and `tell` asks the same candidates again.
     """
 
-    def __init__(
-        self, size: int, population: int, sigma: float, seed: int, start: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, size: int, population: int, sigma: float, seed: int, start: np.ndarray | None = None) -> None:
         if size < 2:
             raise ReverieError(f"CMA-ES over {size} parameter(s); expected at least 2")
         if population < 4:
