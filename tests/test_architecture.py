@@ -30,6 +30,7 @@ ROOMS = [
     "evolution",
     "evaluation",
     "pipeline",
+    "lab",
     "bench",
     "interface",
     "cli",

@@ -66,8 +66,8 @@ def _stage(name: Literal["collect", "vision", "memory", "controller"]) -> Callab
 
 
 def _evaluate(words: w.Evaluate, settings: list[str]) -> Result:
-    from reverie.pipeline.run_folder import open_run
     from reverie.pipeline.scoring import score
+    from reverie.pipeline.shipped import open_trained
 
     if words.episodes < 1:
         raise ReverieError(f"--episodes is {words.episodes}; expected at least 1")
@@ -75,8 +75,19 @@ def _evaluate(words: w.Evaluate, settings: list[str]) -> Result:
         raise ReverieError("--temperature is a dream's; add --dream")
     where: Literal["dream", "world"] = "dream" if words.dream else "world"
     workers = _workers(words.workers)
-    scored = score(open_run(words.run), where, words.episodes, words.seed, words.temperature, workers)
+    scored = score(open_trained(words.run), where, words.episodes, words.seed, words.temperature, workers)
     return Result(json.dumps(scored.as_dict()) if words.json else scored.table())
+
+
+def _export(words: w.Export, settings: list[str]) -> Result:
+    from reverie.pipeline.export import export_run
+    from reverie.pipeline.run_folder import open_run
+
+    card = export_run(open_run(words.run), words.to).card
+    assert card is not None
+    megabytes = sum(file.stat().st_size for file in words.to.iterdir()) / 1e6
+    said = f"{words.to}: {megabytes:.1f} MB; the agent of {words.run} scored {card.scores['agent']!r}"
+    return Result(f"{said}\nreverie evaluate {words.to}")
 
 
 def _report(words: w.Report, settings: list[str]) -> Result:
@@ -84,6 +95,16 @@ def _report(words: w.Report, settings: list[str]) -> Result:
     from reverie.pipeline.run_folder import open_run
 
     return Result(str(report(open_run(words.run))))
+
+
+def _lab(words: w.Lab, settings: list[str]) -> Result:
+    from reverie.lab.command import export_lab, open_lab
+
+    runs = [words.run] if words.beside is None else [words.run, words.beside]
+    if words.export is not None:
+        return Result(str(export_lab(runs, words.export)))
+    open_lab(runs, words.port, browser=not words.no_browser)
+    return Result("lab: closed")
 
 
 def _verify(words: w.Verify, settings: list[str]) -> Result:
@@ -150,7 +171,9 @@ COMMANDS = {
     "memory": Command("Stage", _stage("memory"), "Stage 3: train M on the latents.", True),
     "controller": Command("Stage", _stage("controller"), "Stage 4: evolve C, in M's dream or in the real world.", True),
     "evaluate": Command("Evaluate", _evaluate, "Score a run's agent over unseen seeds, beside the random policy."),
+    "export": Command("Export", _export, "Put a finished run's agent into a small folder of its own, to pass on."),
     "report": Command("Report", _report, "Write a run's report: one HTML file of pictures, curves, scores and videos."),
+    "lab": Command("Lab", _lab, "Play inside the dream, in the browser: a page of a run's V, M and C."),
     "verify": Command("Verify", _verify, "Check every file of a run; say what is damaged and what to do."),
     "bench": Command("Bench", _bench, "Measure how fast this machine does it, beside a plain baseline and the limit."),
     "worlds": Command("Worlds", _worlds, "List the worlds that this machine can open."),

@@ -10,6 +10,7 @@ from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
 World = Annotated[Positional[str], arg(metavar="WORLD", help_behavior_hint="")]
 RunPath = Annotated[Positional[Path], arg(metavar="RUN", help_behavior_hint="")]
+AgentName = Annotated[Positional[Path], arg(metavar="RUN|NAME", help_behavior_hint="")]
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
 Workers = Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: one a core)")]
 Device = Annotated[str, arg(metavar="{auto,cpu,cuda}")]
@@ -66,8 +67,8 @@ class Stage:
 class Evaluate:
     """The words of `reverie evaluate`."""
 
-    run: RunPath
-    """a run folder"""
+    run: AgentName
+    """a run folder, an export, or the name of an agent that comes with Reverie"""
     episodes: int = 100
     """how many episodes"""
     seed: int = 0
@@ -83,6 +84,16 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Export:
+    """The words of `reverie export`."""
+
+    run: RunPath
+    """a finished run folder"""
+    to: Annotated[Path, arg(metavar="DIR", help_behavior_hint="")]
+    """the folder to make; an export that is there is replaced"""
+
+
+@dataclass(frozen=True)
 class Report:
     """The words of `reverie report`."""
 
@@ -91,11 +102,27 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Verify:
-    """The words of `reverie verify`."""
+class Lab:
+    """The words of `reverie lab`."""
 
     run: RunPath
     """a run folder"""
+    beside: Annotated[Path | None, DisallowNone, arg(metavar="RUN", help_behavior_hint="")] = None
+    """a second run of the same world, to compare with"""
+    export: Annotated[Path | None, DisallowNone, arg(metavar="DIR", help_behavior_hint="")] = None
+    """write static files to DIR, for any web server, instead of opening the page"""
+    port: Annotated[int, arg(help_behavior_hint="(default: any free one)")] = 0
+    """where on this machine the page is served"""
+    no_browser: Flag = False
+    """serve the page without opening a browser"""
+
+
+@dataclass(frozen=True)
+class Verify:
+    """The words of `reverie verify`."""
+
+    run: AgentName
+    """a run folder, an export, or the name of an agent that comes with Reverie"""
     json: Flag = False
     """print one JSON object on stdout and nothing else"""
 

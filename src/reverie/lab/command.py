@@ -1,0 +1,55 @@
+"""What `reverie lab` does: make the page of one or two runs, and serve it to this machine or leave it in a folder."""
+
+from __future__ import annotations
+
+import tempfile
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from reverie.errors import ReverieError
+from reverie.lab.bundle import write_lab
+from reverie.lab.opening import lab_source
+from reverie.lab.server import serving
+from reverie.lab.source import LabSource
+from reverie.pipeline.run_folder import open_run
+from reverie.progress import announce
+
+
+def export_lab(runs: Sequence[Path], folder: Path) -> Path:
+    """Write the page of these runs into `folder`, for any web server; returns the folder."""
+    write_lab(folder, _sources(runs))
+    return folder
+
+
+def open_lab(runs: Sequence[Path], port: int, browser: bool) -> None:
+    """Serve the page of these runs to this machine, and open it in a browser, until Ctrl-C."""
+    with tempfile.TemporaryDirectory(prefix="reverie-lab-") as folder:
+        write_lab(Path(folder), _sources(runs))
+        with serving(Path(folder), port) as server:
+            announce(f"lab: {server.address} (Ctrl-C closes it)")
+            if browser:
+                webbrowser.open(server.address)
+            _wait()
+
+
+def _wait() -> None:
+    from threading import Event
+
+    try:
+        Event().wait()
+    except KeyboardInterrupt:
+        announce("")
+
+
+def _sources(runs: Sequence[Path]) -> list[LabSource]:
+    announce("lab: opening V, M and C")
+    sources = [lab_source(open_run(run)) for run in runs]
+    first = sources[0].spec
+    for source in sources[1:]:
+        if source.spec.actions != first.actions or source.spec.name != first.name:
+            raise ReverieError(
+                f"{source.name} is a run of {source.spec.name!r} and {sources[0].name} one of {first.name!r}; "
+                "give two runs of one world"
+            )
+    return sources
