@@ -16,15 +16,14 @@ if TYPE_CHECKING:
     from reverie.worlds.vector import WorldVectorEnv
 
 
-def load(run: str | Path) -> Agent:
-    """The agent (V, M and C) of a run folder.
+def load(name: str | Path) -> Agent:
+    """The agent (V, M and C) of a run folder or an export, or the one that comes with Reverie under a name.
 
-    Raises: ReverieError where the folder is not a run or its C has not been evolved yet.
+    Raises: ReverieError where there is none, or a run's C has not been evolved yet.
     """
-    from reverie.pipeline.opening import load_agent
-    from reverie.pipeline.run_folder import open_run
+    from reverie.pipeline.shipped import open_trained
 
-    return load_agent(open_run(Path(run)))
+    return open_trained(name).agent()
 
 
 def make(world: str, num_envs: int = 1, seed: int | None = None, **options: Any) -> WorldVectorEnv:
@@ -38,16 +37,15 @@ def make(world: str, num_envs: int = 1, seed: int | None = None, **options: Any)
 
 
 def dream(
-    run: str | Path, num_envs: int = 1, temperature: float | None = None, seed: int | None = None
+    name: str | Path, num_envs: int = 1, temperature: float | None = None, seed: int | None = None
 ) -> DreamVectorEnv:
-    """The dream of a run's M: a `VectorEnv` of C's features float32 [n, F]; `render()` decodes them to frames.
+    """The dream of an agent's M: a `VectorEnv` of C's features float32 [n, F]; `render()` decodes them to frames.
 
-    temperature: tau, the run's own where None.
+    name: as `load` takes it; temperature: tau, that of the training where None.
     """
-    from reverie.pipeline.opening import open_dream
-    from reverie.pipeline.run_folder import open_run
+    from reverie.pipeline.shipped import open_trained
 
-    return open_dream(open_run(Path(run)), num_envs, temperature, seed)
+    return open_trained(name).dream(num_envs, temperature, seed)
 
 
 def evaluate(agent: Agent, world: VectorEnv, episodes: int = 100, seed: int = 0) -> Score:

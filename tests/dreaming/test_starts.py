@@ -9,8 +9,9 @@ from typing import cast
 import numpy as np
 import pytest
 
-from reverie.dreaming.starts import Starts, first_latents
-from reverie.errors import ReverieError
+from reverie.dreaming.starts import Starts, first_latents, load_starts, save_starts
+from reverie.errors import DamagedFileError, ReverieError
+from reverie.files.arrays import save_arrays
 from reverie.vision.latents import LatentEntry, LatentEpisode, Latents, Part, part_path, write_part
 
 
@@ -65,3 +66,36 @@ def test_shapes_that_do_not_agree() -> None:
     with pytest.raises(ReverieError) as caught:
         Starts(np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32))
     assert str(caught.value) == "dream starts have mu (2, 3) and logvar (2, 4), expected one [S, Nz] for both"
+
+
+def test_the_file_of_an_export_holds_what_a_folder_of_latents_does(tmp_path: Path) -> None:
+    recorded(tmp_path, 4)
+    from_latents = load_starts(tmp_path)
+    save_starts(tmp_path / "starts.safetensors", from_latents)
+    from_file = load_starts(tmp_path / "starts.safetensors")
+    for starts in (from_latents, from_file):
+        np.testing.assert_array_equal(starts.mu[:, 0], [0, 1, 2, 3])
+        np.testing.assert_array_equal(starts.logvar, -starts.mu)
+        assert starts.mu.dtype == starts.logvar.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("shapes", "fault"),
+    [
+        ({"mu": (2, 3)}, "'logvar'"),
+        (
+            {"mu": (2, 3), "logvar": (3, 3)},
+            "dream starts have mu (2, 3) and logvar (3, 3), expected one [S, Nz] for both",
+        ),
+        (
+            {"mu": (0, 3), "logvar": (0, 3)},
+            "dream starts have mu (0, 3) and logvar (0, 3), expected one [S, Nz] for both",
+        ),
+    ],
+)
+def test_a_file_of_something_else(shapes: dict[str, tuple[int, ...]], fault: str, tmp_path: Path) -> None:
+    file = tmp_path / "starts.safetensors"
+    save_arrays(file, {name: np.zeros(shape, np.float16) for name, shape in shapes.items()})
+    with pytest.raises(DamagedFileError) as caught:
+        load_starts(file)
+    assert str(caught.value) == f"{file} does not hold the starts of dreams ({fault}); export it again"

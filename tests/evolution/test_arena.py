@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from reverie.dreaming.starts import load_starts, save_starts
 from reverie.errors import ReverieError
 from reverie.evolution.arena import Arena, close_arenas, open_dream, open_world
+from reverie.evolution.fitness import returns_of
 from reverie.evolution.play import play
+from reverie.files.training import pack
+from reverie.files.weights import save_weights
+from reverie.memory.train import load_memory
+from reverie.vision.train import load_vision
+from reverie.workers.pool import Workers
 
 
 def test_opens_once_until_the_files_change(arenas: dict[str, Arena], run: Path) -> None:
@@ -58,3 +65,26 @@ def test_the_world_needs_no_memory_for_z_alone(arenas: dict[str, Arena]) -> None
     assert shape.parameter_count == 5
     played = play(open_world(arena, 2), shape, np.zeros((3, 5)), [1, 2, 3], max_steps=2)
     assert (played.returns > 0).all()
+
+
+def test_the_files_of_an_export_open_as_the_folders_of_a_run_do(
+    arenas: dict[str, Arena], run: Path, tmp_path: Path
+) -> None:
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("vision", "memory", "latents")}
+    vision, memory = load_vision(run / "vision"), load_memory(run / "memory")
+    save_weights(files["vision"], pack(vision), {"latent_size": vision.latent_size})
+    save_weights(files["memory"], pack(memory), asdict(memory.config))
+    save_starts(files["latents"], load_starts(run / "latents"))
+    params = np.random.default_rng(0).normal(size=(3, arenas["dream"].controller_shape().parameter_count))
+    exported = {"memory": files["memory"], "latents": files["latents"], "vision": files["vision"]}
+    for where in ("dream", "world"):
+        returns = [
+            returns_of(replace(arenas[where], **changed), params, [1, 2, 3], Workers(0), (3, 3)).returns
+            for changed in ({}, exported)
+        ]
+        assert len(np.unique(returns[0])) > 3
+        np.testing.assert_allclose(returns[1], returns[0], rtol=0.1)  # weights are rounded to float16
+    dream = open_dream(replace(arenas["dream"], **exported))
+    assert open_dream(replace(arenas["dream"], **exported)) is dream
+    os.utime(files["memory"], ns=(0, 0))
+    assert open_dream(replace(arenas["dream"], **exported)) is not dream

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
-from reverie.errors import ReverieError
-
-if TYPE_CHECKING:
-    from reverie.vision.latents import Latents
+from reverie.errors import DamagedFileError, ReverieError
+from reverie.files.arrays import load_arrays, save_arrays
+from reverie.vision.latents import Latents
 
 MOST_STARTS = 1000  # as many as the paper keeps
 
@@ -57,3 +56,20 @@ def first_latents(latents: Latents, limit: int = MOST_STARTS) -> Starts:
         mu=np.stack([episode.mu[0] for episode in episodes]).astype(np.float32),
         logvar=np.stack([episode.logvar[0] for episode in episodes]).astype(np.float32),
     )
+
+
+def save_starts(path: str | Path, starts: Starts) -> None:
+    """Write them as float16, which is how latents are kept anyway."""
+    save_arrays(path, {name: getattr(starts, name).astype(np.float16) for name in ("mu", "logvar")})
+
+
+def load_starts(path: str | Path) -> Starts:
+    """The starts in a file of `save_starts`, or those of a folder of latents."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        return first_latents(Latents(path))
+    arrays, _ = load_arrays(path)
+    try:
+        return Starts(mu=arrays["mu"].astype(np.float32), logvar=arrays["logvar"].astype(np.float32))
+    except (KeyError, ReverieError) as error:
+        raise DamagedFileError(f"{path} does not hold the starts of dreams ({error}); export it again") from None

@@ -13,11 +13,10 @@ from reverie.controller.model import Controller
 from reverie.controller.senses import Senses
 from reverie.dreaming.config import DreamConfig
 from reverie.dreaming.engine import DreamEngine
-from reverie.dreaming.starts import first_latents
+from reverie.dreaming.starts import load_starts
 from reverie.errors import ReverieError
 from reverie.memory.model import MDNRNN
 from reverie.memory.train import load_memory
-from reverie.vision.latents import Latents
 from reverie.vision.train import load_vision
 from reverie.worlds.registry import make
 from reverie.worlds.spec import WorldSpec
@@ -28,8 +27,8 @@ class Arena:
     """What a worker needs to try candidates; small, so that it travels with each task.
 
     latent_size, memory_size: Nz of V and the cells of M (0 without an M), which decide C's size
-    vision, memory, latents: folders of V, M and the encoded episodes. A dream needs no V and starts from latents; the
-        world needs no latents, and no M where C sees z alone
+    vision, memory, latents: folders of V, M and the encoded episodes, or an export's files of V, M and the starts. A
+        dream needs no V and starts from latents; the world needs no latents, and no M where C sees z alone
     max_steps, patience, slots: of episodes in the world; `evolve` sets them, and where, as its config says
     """
 
@@ -79,8 +78,7 @@ def close_arenas() -> None:
 @lru_cache(maxsize=1)
 def _dream(arena: Arena, version: tuple[str, ...]) -> DreamEngine:
     assert arena.latents is not None
-    starts = first_latents(Latents(arena.latents))
-    return DreamEngine(_memory(arena), arena.controller_shape(), starts, arena.spec, arena.dream)
+    return DreamEngine(_memory(arena), arena.controller_shape(), load_starts(arena.latents), arena.spec, arena.dream)
 
 
 @lru_cache(maxsize=2)
@@ -103,6 +101,6 @@ def _memory(arena: Arena) -> MDNRNN:
 
 def _version(arena: Arena) -> tuple[str, ...]:
     """Changes when V, M or the latents are made again, so that no process goes on with old ones."""
-    folders = [folder for folder in (arena.vision, arena.memory, arena.latents) if folder is not None]
-    files = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
+    places = [place for place in (arena.vision, arena.memory, arena.latents) if place is not None]
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.glob("*.safetensors")))]
     return tuple(f"{file}:{file.stat().st_mtime_ns}" for file in files)

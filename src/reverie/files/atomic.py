@@ -85,9 +85,9 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
 
 
-def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
-    with _open(Path(path), RESTORE) as file:
+def sha256(path: str | Path, remedy: str = RESTORE) -> str:
+    """The SHA-256 of a file's content, as 64 hexadecimal digits; errors as those of `read_bytes`."""
+    with _open(Path(path), remedy) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,15 @@ from reverie.files.atomic import (
     write_json,
 )
 
-__all__ = ["Checkpoint", "latest_checkpoint", "load_arrays", "load_checkpoint", "save_arrays", "save_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "digest_of",
+    "latest_checkpoint",
+    "load_arrays",
+    "load_checkpoint",
+    "save_arrays",
+    "save_checkpoint",
+]
 
 _NAME = re.compile(r"step-(\d{8,})\.json")
 
@@ -85,7 +94,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     remedy = _remedy(path)
     record = read_object(path, remedy)
-    if record.pop("digest", None) != _digest(record):
+    if record.pop("digest", None) != digest_of(record):
         raise DamagedFileError(f"{path} was altered: its content does not match its digest; {remedy}")
     if path.name != f"step-{record['step']:08d}.json":
         raise DamagedFileError(f"{path} holds step {record['step']}, not the one of its name; {remedy}")
@@ -97,14 +106,15 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(record["step"], arrays, record["state"])
 
 
+def digest_of(record: Mapping[str, Any]) -> str:
+    """The SHA-256 of a JSON object, however it is laid out in its file."""
+    return hashlib.sha256(json.dumps(dict(record), sort_keys=True).encode()).hexdigest()
+
+
 def _record(checkpoint: Checkpoint, digest: str) -> dict[str, Any]:
     state = json.loads(json.dumps(checkpoint.state, allow_nan=False))  # as it will be read: keys become strings
     record = {"step": checkpoint.step, "sha256": digest, "state": state}
-    return record | {"digest": _digest(record)}
-
-
-def _digest(record: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return record | {"digest": digest_of(record)}
 
 
 def _remedy(path: Path) -> str:

@@ -13,6 +13,7 @@ from reverie.errors import ReverieError
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
 from reverie.files.training import pack, unpack
+from reverie.files.weights import read_weights
 from reverie.hardware import compute_dtype, keep_freed_memory
 from reverie.memory.batch import Batch, draw_batch
 from reverie.memory.config import MemoryConfig
@@ -35,17 +36,21 @@ def train_memory(
     folder: str | Path,
     seed: int,
     device: torch.device | str = "cpu",
+    start: MDNRNN | None = None,
 ) -> MDNRNN:
     """Train M, with checkpoints and metrics.jsonl in `folder`; goes on from the last checkpoint there.
 
     An update is a pure function of the weights, Adam's moments, the LSTM's state, `seed` and its number, so a run that
     was killed ends with the same bits as one that was not (on the same kind of processor, with as many threads).
+    start: the weights to begin at (an earlier round's M), None for random ones
     Raises ReverieError where the loss is not finite or `folder` holds a training with other settings.
     """
     keep_freed_memory()
     training, held_out = split_episodes(latents, config.held_out_every)
     streams = Streams(latents, actions, config.batch_size, config.window, seed, training)
     model = MDNRNN(config, torch_seed(seed, "memory", "weights")).to(device)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     model.reward_scale.fill_(reward_scale(latents, training) if config.reward_head else 1.0)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     state = model.initial_state(config.batch_size)
@@ -85,14 +90,14 @@ def train_memory(
     return model
 
 
-def load_memory(folder: str | Path) -> MDNRNN:
-    """M as the last checkpoint in `folder` has it, float32, on the CPU."""
-    checkpoint = latest_checkpoint(folder)
-    if checkpoint is None:
-        raise ReverieError(f"{folder} holds no checkpoint of M; run `reverie memory` first")
+def load_memory(path: str | Path) -> MDNRNN:
+    """M, float32, on the CPU: as the last checkpoint in a folder has it, or a file of `save_weights`."""
+    weights = read_weights(path)
+    if weights is None:
+        raise ReverieError(f"{path} holds no checkpoint of M; run `reverie memory` first")
     names = {field.name for field in fields(MemoryConfig)}
-    model = MDNRNN(MemoryConfig(**{name: value for name, value in checkpoint.state.items() if name in names}))
-    unpack(checkpoint.arrays, model, source=folder)
+    model = MDNRNN(MemoryConfig(**{name: value for name, value in weights.settings.items() if name in names}))
+    unpack(weights.arrays, model, source=path)
     return model
 
 

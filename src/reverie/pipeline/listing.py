@@ -1,10 +1,11 @@
-"""Every setting of an experiment as words of the command line, with its value and what it means."""
+"""An experiment's settings as words of the command line: a list of them all, or the command that gives those."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import itertools
+import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from reverie.pipeline.experiment import Experiment
+from reverie.pipeline.presets import make_experiment
 
 COMMAND_WORDS = ("world", "preset", "seed")  # fields of an experiment that the command itself asks for
 INDENT = " " * 6
@@ -26,6 +28,21 @@ def settings_listing(experiment: Experiment) -> str:
         meaning = textwrap.fill(note, width, initial_indent=INDENT, subsequent_indent=INDENT)
         blocks.append(f"  --{name} {_word(value)}\n{meaning}")
     return "\n".join(blocks)
+
+
+def command_of(experiment: Experiment) -> str:
+    """The `reverie run` that makes the experiment: its preset, and each setting that is not the preset's."""
+    words = ["reverie", "run", experiment.world, "--preset", experiment.preset, "--seed", str(experiment.seed)]
+    preset = make_experiment(experiment.world, experiment.preset, seed=experiment.seed)
+    if preset.evolution.where != experiment.evolution.where:
+        where = experiment.evolution.where
+        words += ["--evolve-in", where]
+        preset = make_experiment(experiment.world, experiment.preset, seed=experiment.seed, evolve_in=where)
+    usual = {name: value for name, value, _ in _entries(preset)}
+    for name, value, _ in _entries(experiment):
+        if value != usual[name]:
+            words += [f"--{name}", *_word(value).split()]
+    return shlex.join(words)
 
 
 def field_notes(kind: type) -> dict[str, str]:

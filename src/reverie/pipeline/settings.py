@@ -11,7 +11,7 @@ import itertools
 import json
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from reverie.errors import ReverieError
@@ -44,6 +44,22 @@ def from_json(kind: type[Settings], data: Any, where: str = "", path: str = "") 
         return kind(**values)
     except ReverieError as error:
         raise ReverieError(f"{where}{error}") from None
+
+
+def with_defaults(kind: type, data: Any) -> Any:
+    """`data`, of an earlier version, with the defaults of the settings of `kind` that have come since."""
+    if not isinstance(data, dict):
+        return data
+    filled, hints = dict(data), get_type_hints(kind)
+    for field in fields(kind):
+        if field.name in data:
+            if is_dataclass(hints[field.name]):
+                filled[field.name] = with_defaults(hints[field.name], data[field.name])
+        elif field.default is not MISSING:
+            filled[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            filled[field.name] = to_json(field.default_factory())
+    return filled
 
 
 def with_changes(settings: Settings, words: Sequence[str]) -> Settings:

@@ -1,4 +1,4 @@
-"""`reverie verify`: read every file of a run and say which are not as they were written."""
+"""`reverie verify`: read every file of a run or an export and say which are not as they were written."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from reverie.evolution.train import BEST_FILE
 from reverie.files.atomic import read_json
 from reverie.files.checkpoint import load_arrays, load_checkpoint
 from reverie.files.metrics import read_metrics
+from reverie.pipeline.card import CARD, faults, read_card
 from reverie.pipeline.opening import whole_latents
 from reverie.pipeline.run_folder import CONFIG, TIMINGS, VERSIONS, RunFolder, open_run
+from reverie.pipeline.shipped import export_at, remedy_for
 from reverie.rollouts.store import Problem, Store
 from reverie.vision.latents import Latents
 
@@ -24,7 +26,13 @@ NAMED_FILE = re.compile(r"(.+?/[^/ ]+\.(?:safetensors|jsonl?)):? (.*)")
 
 
 def verify_run(path: Path) -> list[Problem]:
-    """Every problem of the run folder at `path`, each with its remedy; an empty list where all is well."""
+    """Every problem of the run folder at `path`, each with its remedy; an empty list where all is well.
+
+    An export, and the name of an agent that comes with Reverie, are checked alike.
+    """
+    exported = export_at(path)
+    if exported is not None:
+        return _export_problems(exported)
     try:
         run = open_run(path)
     except ReverieError as error:
@@ -33,6 +41,15 @@ def verify_run(path: Path) -> list[Problem]:
     for problem in (*Store(run.rollouts).verify(), *chain.from_iterable(_checks(run))):
         found.setdefault(problem.file, problem)  # the first thing that is wrong with a file
     return list(found.values())
+
+
+def _export_problems(folder: Path) -> list[Problem]:
+    remedy = remedy_for(folder)
+    try:
+        card = read_card(folder, remedy)
+    except ReverieError as error:
+        return [_problem(folder / CARD, error)]
+    return [_problem(folder, error) for error in faults(folder, card, remedy)]
 
 
 def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:

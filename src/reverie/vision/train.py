@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from reverie.errors import ReverieError
+from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
 from reverie.files.training import pack, unpack
+from reverie.files.weights import read_weights
 from reverie.hardware import keep_freed_memory
 from reverie.progress import progress
 from reverie.vision.config import VisionConfig
@@ -33,16 +34,24 @@ class Batches(Protocol):
 
 
 def train_vision(
-    config: VisionConfig, batches: Batches, folder: str | Path, seed: int, device: torch.device | str = "cpu"
+    config: VisionConfig,
+    batches: Batches,
+    folder: str | Path,
+    seed: int,
+    device: torch.device | str = "cpu",
+    start: ConvVAE | None = None,
 ) -> ConvVAE:
     """Train V, with checkpoints and metrics.jsonl in `folder`; goes on from the last checkpoint there.
 
     An update is a pure function of the weights, Adam's moments, `seed` and its number, so a run that was killed ends
     with the same bits as one that was not (on the same kind of processor, with as many threads).
+    start: the weights to begin at (an earlier round's V), None for random ones
     Raises ReverieError where the loss is not finite or `folder` holds a training with other settings.
     """
     keep_freed_memory()
     model, optimizer = _new(config, seed, device)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     done = _resume(Path(folder), model, optimizer, config, seed)
     if done == config.updates:
         return model
@@ -76,13 +85,16 @@ def train_vision(
     return model
 
 
-def load_vision(folder: str | Path) -> ConvVAE:
-    """V as the last checkpoint in `folder` has it, float32, on the CPU."""
-    checkpoint = latest_checkpoint(folder)
-    if checkpoint is None:
-        raise ReverieError(f"{folder} holds no checkpoint of V; run `reverie vision` first")
-    model = ConvVAE(checkpoint.state["latent_size"])
-    unpack(checkpoint.arrays, model, source=folder)
+def load_vision(path: str | Path) -> ConvVAE:
+    """V, float32, on the CPU: as the last checkpoint in a folder has it, or a file of `save_weights`."""
+    weights = read_weights(path)
+    if weights is None:
+        raise ReverieError(f"{path} holds no checkpoint of V; run `reverie vision` first")
+    size = weights.settings.get("latent_size")
+    if not isinstance(size, int) or size < 1:
+        raise DamagedFileError(f"{path} holds no V: its latent_size is {size!r}; restore it from a copy")
+    model = ConvVAE(size)
+    unpack(weights.arrays, model, source=path)
     return model
 
 
