@@ -22,6 +22,7 @@ from reverie.evaluation.score import (
     histogram,
     world_seeds,
 )
+from reverie.evaluation.shards import Blindfold
 from reverie.evolution.arena import Arena, open_dream
 from reverie.files.checkpoint import Checkpoint, save_checkpoint
 from reverie.files.training import pack
@@ -150,6 +151,42 @@ def test_the_random_baseline_is_the_worlds_random_policy() -> None:
     with Workers(0) as workers:
         assert evaluate_random("tiny", 10, 0, workers) == evaluate_policy("tiny", "uniform", 10, 0, workers)
         assert evaluate_random("tiny", 10, 0, workers) != evaluate_policy("tiny", "sweep", 10, 0, workers)
+
+
+def test_a_blinded_agent_sees_each_episodes_first_frame_for_ever() -> None:
+    world = Blindfold(WorldVectorEnv(TINY, FollowGames(3)))
+    first, _ = world.reset(seed=[1, 2, 3])
+    assert (first[0] != first[1]).any()
+    for _ in range(5):
+        shown, rewards, *_ = world.step(np.ones((3, 1), np.float32))
+        np.testing.assert_array_equal(shown, first)
+        assert (rewards > 0).any()
+    assert (world.env.render()[0] != first[0]).any()  # type: ignore[index]
+    again, _ = world.reset(seed=[7, 8, 9], options={"reset_mask": np.array([False, True, False])})
+    np.testing.assert_array_equal(again[[0, 2]], first[[0, 2]])
+    assert (again[1] != first[1]).any()
+    np.testing.assert_array_equal(world.step(np.ones((3, 1), np.float32))[0], again)
+
+
+def test_a_blinded_agent_plays_on_the_same_seeds_by_what_it_remembers() -> None:
+    agent = make_agent()
+    with Workers(0) as workers:
+        seeing, blinded = (evaluate_agent(agent, 6, 0, workers, blinded=blinded) for blinded in (False, True))
+    assert (blinded.world, blinded.seed, blinded.episodes) == (seeing.world, seeing.seed, seeing.episodes)
+    assert blinded.scores != seeing.scores
+
+
+def test_an_agent_may_be_scored_in_a_world_like_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def record(name: str, slots: int, **_: object) -> WorldVectorEnv:
+        opened.append(name)
+        return WorldVectorEnv(TINY, FollowGames(slots))
+
+    monkeypatch.setattr(shards, "make", record)
+    with Workers(0) as workers:
+        assert evaluate_agent(make_agent(), 2, 0, workers, world="tiny-at-night").world == "tiny-at-night"
+    assert opened == ["tiny-at-night"]
 
 
 def test_a_policys_returns_are_those_of_the_world_played_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from reverie.errors import ReverieError
-from reverie.rollouts.config import POLICIES
+from reverie.rollouts.config import POLICIES, CollectConfig
 from reverie.rollouts.policies import make_policy, random_policy
 from reverie.worlds.spec import ActionSpec
 
@@ -97,6 +97,20 @@ def test_a_sweep_goes_from_end_to_end_in_equal_times() -> None:
     assert (min(kept), max(kept)) == (pytest.approx(40, abs=5), pytest.approx(200, abs=5))
 
 
+@pytest.mark.parametrize(("name", "hold"), [("sweep-100", 100), ("sweep-7", 7)])
+def test_a_fixed_sweep_keeps_its_time_after_half_a_first_one(name: str, hold: int) -> None:
+    for seed in range(3):
+        actions = play(name, THREE_WAY, 6 * hold, seed)[:, 0]
+        expected = np.tile(np.repeat([-1.0, 1.0], hold), 4)[hold // 2 :]
+        np.testing.assert_array_equal(actions, expected[: len(actions)])
+
+
+def test_a_fixed_sweep_collects_nothing() -> None:
+    assert make_policy("sweep-100", THREE_WAY, np.random.default_rng(0))
+    with pytest.raises(ReverieError, match="expected names out of"):
+        CollectConfig(episodes=1, max_steps=1, policies=("sweep-100",))
+
+
 def test_a_sweep_of_discrete_actions_takes_turns() -> None:
     actions = play("sweep", DISCRETE, 700).argmax(axis=1)
     assert len(set(actions.tolist())) == 2
@@ -146,7 +160,13 @@ def test_an_unknown_policy_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("world", "name"),
-    [("doom", "held"), ("carracing", "random-network"), ("tiny", "uniform"), ("CartPole-v1", "uniform")],
+    [
+        ("doom", "held"),
+        ("doom-skill-5", "held"),
+        ("carracing", "random-network"),
+        ("tiny", "uniform"),
+        ("CartPole-v1", "uniform"),
+    ],
 )
 def test_each_world_has_its_random_baseline(world: str, name: str) -> None:
     assert random_policy(world) == name

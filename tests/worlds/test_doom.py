@@ -95,6 +95,16 @@ def test_skill_changes_the_game() -> None:
     assert lengths[5] < lengths[1]
 
 
+def test_a_skill_is_a_world_by_its_name() -> None:
+    named, asked, plain = make("doom-skill-5"), make("doom", skill=5), make("doom")
+    assert named.world_spec.name == asked.world_spec.name == "doom-skill-5"
+    still = np.zeros((300, 1), np.float32)
+    lives = [[play_slot(worlds, 0, seed, still)[1] for seed in (1, 2, 3)] for worlds in (named, asked, plain)]
+    assert lives[0] == lives[1] != lives[2]
+    for worlds in (named, asked, plain):
+        worlds.close()
+
+
 def test_a_killed_game_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     worlds = make("doom", 2)
     worlds.reset(seed=[5, 6])

@@ -13,6 +13,7 @@ from reverie.worlds.spec import ActionSpec, WorldSpec
 
 SPECS = [
     WorldSpec("doom", ActionSpec("three-way", 1), "survival", 2100),
+    WorldSpec("doom-skill-5", ActionSpec("three-way", 1), "survival", 2100),
     WorldSpec("carracing", ActionSpec("driving", 3), "predicted", 1000),
     WorldSpec("tiny", ActionSpec("continuous", 1), "predicted", 100),
     WorldSpec("Pendulum-v1", ActionSpec("continuous", 1), "predicted", 200),
@@ -120,6 +121,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("tiny", {"skill": 5}, "skill=5 was given for world 'tiny', but only 'doom' has skills"),
     ("doom", {"skill": 0}, "skill is 0, expected 1 to 5"),
     ("doom", {"skill": 6}, "skill is 6, expected 1 to 5"),
+    ("doom-skill-7", {}, "skill is 7, expected 1 to 5"),
+    ("doom-skill-5", {"skill": 3}, "skill=3 was given for world 'doom-skill-5', but only 'doom' has skills"),
 ]
 
 

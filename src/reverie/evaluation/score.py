@@ -87,12 +87,18 @@ class Score:
         return asdict(self) | {"scores": list(self.scores)}
 
 
-def evaluate_agent(agent: Agent, episodes: int, seed: int, workers: Workers) -> Score:
-    """Play `episodes` episodes of the agent's real world; the same score with any number of workers."""
+def evaluate_agent(
+    agent: Agent, episodes: int, seed: int, workers: Workers, world: str | None = None, blinded: bool = False
+) -> Score:
+    """Play `episodes` episodes of the agent's real world; the same score with any number of workers.
+
+    world: another world with the same actions ("doom-skill-5"), None for the agent's own
+    blinded: show it each episode's first frame for ever, to learn whether it uses its eyes
+    """
     from reverie.evaluation.shards import AgentShard, play_agent
 
-    world = agent.spec.name
-    tasks = [AgentShard(agent, seeds) for seeds in _shards(world_seeds(seed, episodes))]
+    world = world or agent.spec.name
+    tasks = [AgentShard(agent, world, seeds, blinded) for seeds in _shards(world_seeds(seed, episodes))]
     return Score.of(_play(play_agent, tasks, f"score: agent in {world}", workers), world, seed)
 
 

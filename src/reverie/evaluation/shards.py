@@ -5,9 +5,12 @@ A shard's size never depends on the number of workers: arithmetic on a batch of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv, VectorWrapper
 
 from reverie.agent import Agent, SeenWorld
 from reverie.errors import ReverieError
@@ -22,10 +25,12 @@ SHARD = 10  # episodes
 
 @dataclass(frozen=True)
 class AgentShard:
-    """Episodes of an agent, on the world's `seeds`."""
+    """Episodes of an agent in `world`, its own or one like it; blinded: it is shown first frames only."""
 
     agent: Agent
+    world: str
     seeds: tuple[int, ...]
+    blinded: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,30 @@ class PolicyShard:
 def play_agent(shard: AgentShard) -> list[float]:
     """The returns of the shard's episodes; each has its own noise for z, a function of its seed."""
     agent, seeds = shard.agent, shard.seeds
-    seen = SeenWorld(open_world(agent.spec.name, len(seeds)), agent.senses, seed=0)
+    world: VectorEnv = open_world(shard.world, len(seeds))
+    seen = SeenWorld(Blindfold(world) if shard.blinded else world, agent.senses, seed=0)
     params = np.repeat(agent.params.cpu().numpy(), len(seeds), axis=0)
     returns: list[float] = play(seen, agent.controller, params, seeds).returns.tolist()
     return returns
+
+
+class Blindfold(VectorWrapper):
+    """A world that shows each episode's first frame for ever: an agent that used its eyes plays worse in it."""
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        frames, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]
+        mask = (options or {}).get("reset_mask")
+        if mask is None:
+            self._first = np.array(frames)
+        else:
+            self._first[mask] = frames[mask]
+        return self._first.copy(), infos
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        _, *rest = self.env.step(actions)
+        return self._first.copy(), *rest
 
 
 def play_policy(shard: PolicyShard) -> list[float]:

@@ -7,6 +7,7 @@ goes next, so long holds, sweeps and random networks stand beside the paper's ow
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -15,8 +16,10 @@ import numpy as np
 
 from reverie.errors import ReverieError
 from reverie.rollouts.config import POLICIES
+from reverie.worlds.registry import split_skill
 from reverie.worlds.spec import ActionSpec
 
+FIXED_SWEEP = re.compile(r"sweep-([1-9]\d*)")
 BASELINES = {"doom": "held", "carracing": "random-network"}
 
 
@@ -28,7 +31,13 @@ class Policy(Protocol):
 
 
 def make_policy(name: str, actions: ActionSpec, rng: np.random.Generator) -> Policy:
-    """A fresh policy for one episode; all its randomness comes from `rng`."""
+    """A fresh policy for one episode; all its randomness comes from `rng`.
+
+    Beside the names that collecting takes, "sweep-100" is the sweep of 100 steps each way: a baseline, never data.
+    """
+    fixed = FIXED_SWEEP.fullmatch(name)
+    if fixed:
+        return Sweep(actions, rng, hold=int(fixed[1]))
     if name not in MAKERS:
         raise ReverieError(f"unknown policy {name!r}; expected one of {', '.join(POLICIES)}")
     return MAKERS[name](actions, rng)
@@ -36,7 +45,7 @@ def make_policy(name: str, actions: ActionSpec, rng: np.random.Generator) -> Pol
 
 def random_policy(world: str) -> str:
     """The policy whose score is the world's random baseline, the paper's own where it has one."""
-    return BASELINES.get(world, "uniform")
+    return BASELINES.get(split_skill(world)[0], "uniform")
 
 
 class Uniform:
@@ -77,10 +86,11 @@ class Held:
 class Sweep:
     """The first number of the action at one end, then at the other, 40 to 200 steps each; the other numbers fixed.
 
-    Where actions are discrete two of them take turns.
+    Where actions are discrete two of them take turns. With `hold` it is so many steps each, the first
+    time half as many: in Doom that is from the middle, where the player begins, to both walls.
     """
 
-    def __init__(self, actions: ActionSpec, rng: np.random.Generator) -> None:
+    def __init__(self, actions: ActionSpec, rng: np.random.Generator, hold: int | None = None) -> None:
         there = rng.uniform(-1, 1, actions.size)
         back = there.copy()
         if actions.kind == "discrete":
@@ -88,8 +98,8 @@ class Sweep:
         else:
             there[0], back[0] = -1.0, 1.0
         self.ends = [emit(actions, there), emit(actions, back)]
-        self.hold = int(rng.integers(40, 201))
-        self.step = int(rng.integers(2 * self.hold))
+        self.hold = int(rng.integers(40, 201)) if hold is None else hold
+        self.step = int(rng.integers(2 * self.hold)) if hold is None else hold // 2 - 1
 
     def act(self, frame: np.ndarray) -> np.ndarray:
         self.step += 1

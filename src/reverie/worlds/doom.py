@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import vizdoom
 
 DOOM = WorldSpec(name="doom", actions=ActionSpec("three-way", 1), reward="survival", max_steps=2100)
+SKILL = 4  # the scenario's own
 SCREEN_HEIGHT, SCREEN_WIDTH = 120, 160
 VISIBLE_ROWS = 100  # the paper keeps rows 0-400 of 480
 
@@ -27,7 +28,7 @@ class DoomWorld:
     The last frame of an episode repeats the one before: ViZDoom shows nothing after death.
     """
 
-    def __init__(self, skill: int = 4) -> None:
+    def __init__(self, skill: int = SKILL) -> None:
         self._game = _new_game(skill)
         self._resize = AreaResize(VISIBLE_ROWS, SCREEN_WIDTH)
         self._frame = np.zeros((64, 64, 3), np.uint8)

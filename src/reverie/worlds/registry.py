@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +24,8 @@ DESCRIPTIONS = {
     "carracing": "CarRacing-v3: drive around a track, in Gymnasium's engine or EnvPool's",
     "tiny": "Follow: keep a bar as long as one that wanders; learned in under a minute",
 }
+
+SKILLED_DOOM = re.compile(r"doom-skill-(-?\d+)")
 
 # world -> (module, product, extra of this package), what it cannot do without
 NEEDS = {"doom": ("vizdoom", "ViZDoom", "doom"), "carracing": ("Box2D", "Box2D", "carracing")}
@@ -42,10 +46,11 @@ def describe() -> str:
 
 def world_spec(name: str) -> WorldSpec:
     """A world's actions, kind of reward and cap; a Gymnasium id is opened briefly to ask."""
-    if name == "doom":
+    base, skill = split_skill(name)
+    if base == "doom":
         from reverie.worlds.doom import DOOM
 
-        return DOOM
+        return DOOM if skill is None else replace(DOOM, name=name)
     if name == "carracing":
         from reverie.worlds.carracing import CARRACING
 
@@ -60,6 +65,17 @@ def world_spec(name: str) -> WorldSpec:
     return generic_spec(name)
 
 
+def split_skill(name: str) -> tuple[str, int | None]:
+    """Part "doom-skill-5" into ("doom", 5), Take Cover at a skill from 1 to 5; any other world is (name, None)."""
+    found = SKILLED_DOOM.fullmatch(name)
+    if found is None:
+        return name, None
+    skill = int(found[1])
+    if not 1 <= skill <= 5:
+        raise ReverieError(f"skill is {skill}, expected 1 to 5")
+    return "doom", skill
+
+
 def make(
     name: str, num_envs: int = 1, seed: int | None = None, *, engine: Engine = "auto", skill: int | None = None
 ) -> WorldVectorEnv:
@@ -67,7 +83,7 @@ def make(
 
     seed: where `reset` without seeds draws them from.
     engine: for carracing, "envpool" (training), "gymnasium" (published scores) or "auto": EnvPool where installed.
-    skill: for doom, 1 to 5; 4 is the scenario's own.
+    skill: for doom, 1 to 5; 4 is the scenario's own. Skill 5 is also a world by its name, "doom-skill-5".
     """
     from reverie.worlds.vector import WorldVectorEnv
 
@@ -79,14 +95,17 @@ def make(
         raise ReverieError(f"engine 'envpool' was asked for world {name!r}, but it runs only 'carracing'")
     if skill is not None and name != "doom":
         raise ReverieError(f"skill={skill} was given for world {name!r}, but only 'doom' has skills")
-    return WorldVectorEnv(world_spec(name), _backend(name, num_envs, engine, skill), seed)
+    if skill is not None:
+        name = f"{name}-skill-{skill}"
+    return WorldVectorEnv(world_spec(name), _backend(name, num_envs, engine), seed)
 
 
-def _backend(name: str, num_envs: int, engine: Engine, skill: int | None) -> Backend:
+def _backend(name: str, num_envs: int, engine: Engine) -> Backend:
     from reverie.worlds.serial import SerialBackend
 
-    if name == "doom":
-        return SerialBackend(_doom_maker(4 if skill is None else skill), num_envs)
+    base, skill = split_skill(name)
+    if base == "doom":
+        return SerialBackend(_doom_maker(skill), num_envs)
     if name == "carracing":
         return _car_backend(num_envs, engine)
     if name == "tiny":
@@ -98,13 +117,11 @@ def _backend(name: str, num_envs: int, engine: Engine, skill: int | None) -> Bac
     return SerialBackend(lambda: GenericWorld(name), num_envs)
 
 
-def _doom_maker(skill: int) -> Callable[[], SingleWorld]:
+def _doom_maker(skill: int | None) -> Callable[[], SingleWorld]:
     _require("doom", *NEEDS["doom"])
-    if not 1 <= skill <= 5:
-        raise ReverieError(f"skill is {skill}, expected 1 to 5")
-    from reverie.worlds.doom import DoomWorld
+    from reverie.worlds.doom import SKILL, DoomWorld
 
-    return lambda: DoomWorld(skill)
+    return lambda: DoomWorld(SKILL if skill is None else skill)
 
 
 def _car_backend(num_envs: int, engine: Engine) -> Backend:
