@@ -86,7 +86,13 @@ def _write_run(folder: Path, place: str, source: LabSource) -> dict[str, Any]:
         "check": _check(arrays, source),
     }
     write_bytes(folder / place / "data.bin", arrays.bytes())
-    return about
+    return about | {"bytes": _bytes_to_begin(folder, place)}
+
+
+def _bytes_to_begin(folder: Path, place: str) -> int:
+    """What the page fetches before the first dream: the runtime, this run's graphs and arrays."""
+    files = [folder / "runtime" / "ort.wasm.gz", folder / place / "data.bin", *(folder / place).glob("*.onnx")]
+    return sum(file.stat().st_size for file in files)
 
 
 def _write_graphs(folder: Path, source: LabSource) -> None:
