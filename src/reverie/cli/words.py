@@ -84,6 +84,26 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Reproduce:
+    """The words of `reverie reproduce`."""
+
+    experiment: Annotated[Positional[str], arg(metavar="{doom}", help_behavior_hint="")]
+    """which of the paper's experiments"""
+    preset: Annotated[str | None, DisallowNone, arg(metavar=PRESETS, help_behavior_hint="(default: standard)")] = None
+    """how large: quick (under an hour), standard (an evening)"""
+    run_dir: Annotated[Path | None, DisallowNone, arg(metavar="DIR", help_behavior_hint="")] = None
+    """the main run, made where it is not there; runs/doom-PRESET by default"""
+    episodes: int = 100
+    """how many episodes each score is over"""
+    seed: int = 0
+    """root of the evaluation seeds, which training never sees"""
+    json: Flag = False
+    """print one JSON object on stdout and nothing else"""
+    workers: Workers = None
+    """processes that play, dream and score; 0: only this one. No result depends on it"""
+
+
+@dataclass(frozen=True)
 class Export:
     """The words of `reverie export`."""
 
@@ -105,8 +125,8 @@ class Report:
 class Lab:
     """The words of `reverie lab`."""
 
-    run: RunPath
-    """a run folder"""
+    run: AgentName
+    """a run folder, an export, or the name of an agent that comes with Reverie"""
     beside: Annotated[Path | None, DisallowNone, arg(metavar="RUN", help_behavior_hint="")] = None
     """a second run of the same world, to compare with"""
     export: Annotated[Path | None, DisallowNone, arg(metavar="DIR", help_behavior_hint="")] = None

@@ -84,6 +84,7 @@ def _write_run(folder: Path, place: str, source: LabSource) -> dict[str, Any]:
             for number, episode in enumerate(source.episodes)
         ],
         "check": _check(arrays, source),
+        "cheat": None if source.cheat is None else _write_run(folder, f"{place}-cheat", source.cheat),
     }
     write_bytes(folder / place / "data.bin", arrays.bytes())
     return about | {"bytes": _bytes_to_begin(folder, place)}

@@ -12,7 +12,6 @@ from reverie.lab.bundle import write_lab
 from reverie.lab.opening import lab_source
 from reverie.lab.server import serving
 from reverie.lab.source import LabSource
-from reverie.pipeline.run_folder import open_run
 from reverie.progress import announce
 
 
@@ -44,7 +43,7 @@ def _wait() -> None:
 
 def _sources(runs: Sequence[Path]) -> list[LabSource]:
     announce("lab: opening V, M and C")
-    sources = [lab_source(open_run(run)) for run in runs]
+    sources = [lab_source(run) for run in runs]
     first = sources[0].spec
     for source in sources[1:]:
         if source.spec.actions != first.actions or source.spec.name != first.name:

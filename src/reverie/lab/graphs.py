@@ -118,6 +118,7 @@ class Actor(nn.Module):
     """C: z [1, Nz], h and c [1, H] from before z was absorbed -> action [1, A], as C emits it."""
 
     outputs = ("action",)
+    params: Tensor
 
     def __init__(self, controller: Controller, params: np.ndarray, memory_size: int) -> None:
         super().__init__()

@@ -2,79 +2,101 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reverie.controller.file import load_controller
-from reverie.dreaming.starts import Starts, first_latents
 from reverie.errors import ReverieError
 from reverie.evaluation.recording import play_episodes
+from reverie.evaluation.score import Score
 from reverie.evaluation.wording import mean_std
 from reverie.evolution.train import BEST_FILE
+from reverie.files.atomic import read_json
 from reverie.lab.source import LabAgent, LabEpisode, LabSource
 from reverie.memory.sequences import split_episodes
-from reverie.memory.train import load_memory
-from reverie.pipeline.opening import load_agent, whole_latents
-from reverie.pipeline.run_folder import RunFolder
+from reverie.pipeline.opening import trained_in, whole_latents
+from reverie.pipeline.run_folder import RunFolder, open_run
 from reverie.pipeline.scoring import read_scores
+from reverie.pipeline.shipped import open_trained
 from reverie.progress import announce
 from reverie.rollouts.store import Store
 from reverie.vision.encode import encode_frames
-from reverie.vision.train import load_vision
 from reverie.workers.seeds import evaluation_seeds
-from reverie.worlds.registry import world_spec
 
 if TYPE_CHECKING:
+    from reverie.dreaming.starts import Starts
+    from reverie.pipeline.trained import Trained
     from reverie.rollouts.episode import Episode
     from reverie.vision.latents import Latents
     from reverie.vision.model import ConvVAE
 
 RECORDED, STEPS = 3, 600  # episodes of the store to look at, and steps of each
 SURVEYED = 1500  # frames on the map
-CHEAT = "reproduce/tau-0.10/controller"  # where `reverie reproduce doom` leaves the C of its coolest dream
+CHEAT = "reproduce/tau-0.10"  # where `reverie reproduce doom` keeps the agent of its coolest dream
 CHEAT_TEMPERATURE = 0.1
+AWAKE, ASLEEP = "in the real world", "in its dream"
 
 
-def lab_source(run: RunFolder) -> LabSource:
-    """V, M, C, starts and episodes of a run; C, the store and the simulator may be missing."""
-    experiment = run.experiment
-    spec = world_spec(experiment.world)
-    vision, memory = load_vision(run.vision), load_memory(run.memory)
-    latents = whole_latents(run)
-    episodes = _recorded(run, latents) + _played(run, vision)
-    if latents is None and not episodes:
-        raise ReverieError(f"{run.path} holds no latents for a dream to start from; run `reverie vision {run.path}`")
+def lab_source(place: str | Path) -> LabSource:
+    """What a run folder, an export or a shipped agent has; C, the store and the simulator may be missing."""
+    trained = open_trained(place)
+    run = open_run(trained.path) if trained.card is None else None
+    latents = None if run is None else whole_latents(run)
+    episodes = ([] if run is None else _recorded(run, latents)) + _played(trained)
+    source = _source(trained, episodes, latents)
+    if run is None:
+        scores = trained.card.scores if trained.card else {}
+        return replace(source, agents=_own_agent(trained, scores))
+    cheat = _cheat(run)
+    if cheat is None or run.round == 0:
+        return replace(source, agents=_own_agent(trained, read_scores(run)) + ([cheat] if cheat else []))
+    first = _source(trained_in(run.at(0)), [], latents)  # the cheat's C knows the first round's V and M
+    return replace(source, agents=_own_agent(trained, read_scores(run)), cheat=replace(first, agents=[cheat]))
+
+
+def _source(trained: Trained, episodes: list[LabEpisode], latents: Latents | None) -> LabSource:
+    starts = trained.starts
+    mu, logvar = _survey(starts, latents, episodes)
     return LabSource(
-        name=run.path.name,
-        spec=spec,
-        vision=vision,
-        memory=memory,
-        agents=_agents(run),
-        starts=_starts_of(episodes) if latents is None else first_latents(latents),
-        dream=experiment.dream,
+        name=trained.path.name,
+        spec=trained.spec,
+        vision=trained.vision,
+        memory=trained.memory,
+        agents=[],
+        starts=starts,
+        dream=trained.experiment.dream,
         episodes=episodes,
-        **_survey(latents, episodes),
+        mu=mu,
+        logvar=logvar,
     )
 
 
-def _agents(run: RunFolder) -> list[LabAgent]:
-    """The run's C and, where `reverie reproduce` has evolved it, the one of a cool dream."""
-    evolution, dream = run.experiment.evolution, run.experiment.dream
-    own = dream.temperature if evolution.where == "dream" else None
-    scores = read_scores(run)
-    said = [
-        f"{mean_std(scores[key])} {place}"
-        for key, place in (("agent", "in the real world"), ("dream", "in its dream"))
-        if key in scores
-    ]
-    found = [("agent", "the agent", run.controller / BEST_FILE, own, ", ".join(said))]
-    found.append(("cheat", "the cheat", run.path / CHEAT / BEST_FILE, CHEAT_TEMPERATURE, ""))
-    return [
-        LabAgent(key, label, *load_controller(path), temperature=temperature, scores=words)
-        for key, label, path, temperature, words in found
-        if path.exists()
-    ]
+def _own_agent(trained: Trained, scores: dict[str, Score]) -> list[LabAgent]:
+    """The C that the run ended with, if it has come so far."""
+    if not trained.parts.controller.exists():
+        return []
+    evolution, dream = trained.experiment.evolution, trained.experiment.dream
+    tau = dream.temperature if evolution.where == "dream" else None
+    said = {place: scores[key] for key, place in (("agent", AWAKE), ("dream", ASLEEP)) if key in scores}
+    return [LabAgent("agent", "the agent", trained.controller, trained.params, tau, _in_words(said))]
+
+
+def _cheat(run: RunFolder) -> LabAgent | None:
+    """The C that `reverie reproduce` evolved in the run's coolest dream."""
+    folder = run.path / CHEAT
+    best = folder / "controller" / BEST_FILE
+    if not best.exists():
+        return None
+    files = {place: folder / "scores" / f"{key}.json" for key, place in (("world", AWAKE), ("dream", ASLEEP))}
+    said = {place: Score.from_dict(read_json(file), str(file)) for place, file in files.items() if file.exists()}
+    return LabAgent("cheat", "the cheat", *load_controller(best), CHEAT_TEMPERATURE, _in_words(said))
+
+
+def _in_words(scores: dict[str, Score]) -> str:
+    return ", ".join(f"{mean_std(score)} {place}" for place, score in scores.items())
 
 
 def _recorded(run: RunFolder, latents: Latents | None) -> list[LabEpisode]:
@@ -102,16 +124,17 @@ def _from_store(store: Store, latents: Latents, index: int, steps: int, policy: 
     )
 
 
-def _played(run: RunFolder, vision: ConvVAE) -> list[LabEpisode]:
-    """An episode of the run's agent in its world; none where it has no C yet or the simulator is not installed."""
-    if not (run.controller / BEST_FILE).exists():
+def _played(trained: Trained) -> list[LabEpisode]:
+    """An episode of the agent in its world; none where it has no C yet or the simulator is not installed."""
+    if not trained.parts.controller.exists():
         return []
+    announce("lab: the agent plays an episode in the real world")
     try:
-        (episode,) = play_episodes(load_agent(run), evaluation_seeds(run.experiment.seed, "films", count=1))
+        (episode,) = play_episodes(trained.agent(), evaluation_seeds(trained.experiment.seed, "films", count=1))
     except ReverieError as error:
-        announce(f"lab: no episode of the agent ({error})")
+        announce(f"lab: it cannot ({error})")
         return []
-    return [_seen(episode, vision)]
+    return [_seen(episode, trained.vision)]
 
 
 def _seen(episode: Episode, vision: ConvVAE) -> LabEpisode:
@@ -129,18 +152,14 @@ def _seen(episode: Episode, vision: ConvVAE) -> LabEpisode:
     )
 
 
-def _starts_of(episodes: list[LabEpisode]) -> Starts:
-    return Starts(np.stack([e.mu[0] for e in episodes]), np.stack([e.logvar[0] for e in episodes]))
-
-
-def _survey(latents: Latents | None, episodes: list[LabEpisode]) -> dict[str, np.ndarray]:
+def _survey(starts: Starts, latents: Latents | None, episodes: list[LabEpisode]) -> tuple[np.ndarray, np.ndarray]:
     """mu and logvar of frames at even distances over what is known of the world."""
     if latents is None:
-        known = [(episode.mu, episode.logvar) for episode in episodes]
+        known = [(starts.mu, starts.logvar), *((episode.mu, episode.logvar) for episode in episodes)]
     else:
         spread = np.linspace(0, len(latents.entries) - 1, min(100, len(latents.entries))).round().astype(int)
         some = [latents.episode(latents.entries[place].index) for place in spread]
         known = [(episode.mu, episode.logvar) for episode in some]
     mu, logvar = (np.concatenate(parts).astype(np.float32) for parts in zip(*known, strict=True))
     chosen = np.linspace(0, len(mu) - 1, min(SURVEYED, len(mu))).round().astype(int)
-    return {"mu": mu[chosen], "logvar": logvar[chosen]}
+    return mu[chosen], logvar[chosen]

@@ -65,6 +65,7 @@ class LabSource:
     """All that one run brings to the lab.
 
     mu, logvar: float32 [N, Nz], V's Gaussians of frames spread over all that is known of the world
+    cheat: where the agent of a cool dream has another V and M than these, it with them
     """
 
     name: str
@@ -77,6 +78,7 @@ class LabSource:
     episodes: list[LabEpisode]
     mu: np.ndarray
     logvar: np.ndarray
+    cheat: LabSource | None = None
 
     def __repr__(self) -> str:
         return f"LabSource({self.name!r}, agents={len(self.agents)}, episodes={len(self.episodes)})"

@@ -95,7 +95,7 @@ export function actionBars({ kind, labels }) {
 // A filled curve over the steps of an episode, with places marked on it; `onseek(t)` when it is pressed.
 export class Timeline {
   constructor({ label, ink, onseek }) {
-    Object.assign(this, { ink, values: new Float32Array(1), at: 0, from: null, onseek });
+    Object.assign(this, { ink, values: new Float32Array(1), at: 0, from: null, until: 0, onseek });
     this.canvas = h("canvas", { className: "timeline", role: "img", "aria-label": label });
     this.element = this.canvas;
     const seek = (event) => {
@@ -113,8 +113,8 @@ export class Timeline {
     const x = (t) => (t / count) * width, y = (value) => height - 3 - ((value - low) / (high - low || 1)) * (height - 8);
     if (this.from !== null) {
       context.fillStyle = colour("--dream");
-      context.globalAlpha = 0.1;
-      context.fillRect(x(this.from), 0, width - x(this.from), height);
+      context.globalAlpha = 0.16;
+      context.fillRect(x(this.from), 0, x(this.until) - x(this.from), height);
       context.globalAlpha = 1;
     }
     context.beginPath();

@@ -1,5 +1,6 @@
 // The panel "Cheat": what an agent learns in a dream that is too sure of itself.
 
+import { RunData } from "./data.js";
 import { h, Slider } from "./dom.js";
 import { Pair } from "./pair.js";
 
@@ -10,7 +11,9 @@ export class CheatPanel {
 
   constructor(lab) {
     this.lab = lab;
-    const { about } = lab, cheat = about.agents.find(({ key }) => key === "cheat");
+    const { about } = lab;
+    this.home = about.cheat ?? about; // the run whose V and M the cheat knows
+    const cheat = this.home.agents.find(({ key }) => key === "cheat");
     const honest = about.agents.find(({ key }) => key === "agent") ?? null;
     const intro = h("header", {}, h("h2", {}, "Cheat"), h("p", { className: "lede" },
       "A dream is only a guess at the world, and an agent trained in it looks for its mistakes. At a low temperature M nearly always " +
@@ -33,7 +36,8 @@ export class CheatPanel {
           label: "A dream at a low temperature" },
         { key: "warm", kind: "dream", title: "The honest agent", label: "The dream at the temperature of training" },
       ],
-      begin: (side, seed) => ({ run: about.folder, z: lab.data.start(seed) }),
+      begin: ({ key }, seed) => (key === "cool" ? { run: this.home.folder, z: this.data.start(seed) }
+        : { run: about.folder, z: lab.data.start(seed) }),
       act: ({ key }) => ({ agent: agentOf[key].key, action: null, temperature: this.temperatures[key].value }),
       onstep: () => this.#say(),
     });
@@ -67,7 +71,13 @@ export class CheatPanel {
     this.said.textContent = parts.join(" ");
   }
 
-  async show() { await this.pair?.show(); }
+  async show() {
+    if (!this.pair) return;
+    const { about, data, engine } = this.lab;
+    this.data ??= this.home === about ? data : await RunData.load(this.home);
+    await engine.open(this.home);
+    await this.pair.show();
+  }
 
   hide() { this.pair?.hide(); }
 }

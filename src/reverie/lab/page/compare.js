@@ -18,7 +18,8 @@ export class ComparePanel {
       run: new Select({ label: `Run, ${key}`, value: runs[Math.min(place, runs.length - 1)].about.folder,
         options: runs.map((run) => [run.about.folder, run.about.name]), onchange: () => this.pair.restart() }),
       temperature: new Slider({ label: `Temperature, ${key}`, min: 0.05, max: 2.5, step: 0.05,
-        value: place && runs.length === 1 ? Math.min(2.5, about.temperature + 0.6) : about.temperature }),
+        value: place && runs.length === 1 ? Math.min(2.5, about.temperature + 0.6) : about.temperature,
+        oninput: () => this.pair.sides.forEach((side) => this.#name(side)) }),
     }]));
     this.pair = new Pair(lab, {
       sides: SIDES.map((key) => ({ key, kind: "dream", title: "", playable: key === "left",
@@ -48,13 +49,18 @@ export class ComparePanel {
       : "The same start, the same actions and the same noise, at two temperatures. Give the command a second run (--beside RUN) to compare two runs.";
   }
 
+  #name(side) {
+    const { temperature } = this.controls[side.key];
+    side.stage.title.textContent = `${this.#run(side.key).about.name}, temperature ${temperature.value.toFixed(2)}`;
+  }
+
   #run(key) { return this.lab.runs.find(({ about }) => about.folder === this.controls[key].run.value); }
 
   // One run's own start, or, for two runs, a real frame that each sees with its own V.
-  async #begin({ key, stage }, seed) {
+  async #begin({ key }, seed) {
     const { lab } = this, run = this.#run(key);
-    stage.title.textContent = run.about.name;
-    const { folder } = run.about, same = this.#run("left") === this.#run("right");
+    this.pair.sides.forEach((side) => this.#name(side));
+        const { folder } = run.about, same = this.#run("left") === this.#run("right");
     if (key === "left") this.difference.clear();
     if (same || !lab.about.episodes.length) return { run: folder, z: run.data.start(seed) };
     await lab.engine.open(run.about);

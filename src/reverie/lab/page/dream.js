@@ -40,12 +40,12 @@ export class DreamPanel {
   #lede() {
     const { about } = this.lab, million = (about.parameters.M / 1e6).toFixed(1);
     return `No game runs here. M, a memory of ${million} million numbers, imagines what comes next, V paints it, and ` +
-      `C acts on it. Take the picture and play: ${keysInWords(about.actions)}`;
+      `C acts on it. Click the picture, or Tab to it, and play: ${keysInWords(about.actions)}`;
   }
 
   #controls() {
     const { about } = this.lab, { agents } = about;
-    const options = [["agent", "Agent"], ["both", "You over the agent"], ["you", "You"]];
+    const options = [["agent", "Agent"], ["both", "Agent + you"], ["you", "You"]];
     this.who = new Choice({
       label: "Who acts", options: agents.length ? options : options.slice(2), value: agents.length ? "both" : "you",
       onchange: (who) => { if (who !== "agent") this.stage.screen.focus(); },
@@ -58,7 +58,7 @@ export class DreamPanel {
     this.seed = new Seed(1, () => { this.from = null; this.restart(); });
     return h("div", { className: "card controls" },
       this.who.element, agents.length > 1 ? this.agent.element : null, this.temperature.element,
-      h("p", { className: "hint" }, "Low: a dream that is sure of itself. High: a wilder, harder one. ", trained),
+      h("div", { className: "hint split-hint" }, h("span", {}, "Low: a dream that is sure of itself. High: a wilder, harder one."), trained),
       this.seed.element, h("p", { className: "hint" }, "The same seed and the same actions give the same dream, here and in PyTorch."));
   }
 

@@ -28,8 +28,8 @@ export class LatentsPanel {
         `V tells a frame in ${about.latent_size} numbers and can paint it again from them. Move one and see what it means. ` +
         "They are ordered by how much each tells: the last ones are hardly used.")),
       h("div", { className: "two" },
-        h("div", { className: "left" }, this.stage.element, this.#buttons(), this.#between(), this.#mapCard()),
-        h("div", { className: "right" }, this.#sliders())));
+        h("div", { className: "left" }, this.stage.element, this.#buttons(), this.#between()),
+        h("div", { className: "right" }, this.#sliders(), this.#mapCard())));
   }
 
   #buttons() {

@@ -43,7 +43,7 @@ export class SeePanel {
           transport({ clock: this.clock, restart: () => this.#seek(0), speeds: false, step: () => this.#forward() }),
           button("Next surprise", () => this.#nextSurprise()),
           button("M dreams on from here", () => this.#anchor(this.time.value)),
-          button("Enter the dream here", () => this.#enter(), { className: "primary" }))));
+          button("Enter the dream here", () => this.#enter(), { className: "accent" }))));
   }
 
   #choose() {
@@ -93,6 +93,7 @@ export class SeePanel {
       this.free.push(z);
     }
     this.surprise.from = this.from;
+    this.surprise.until = last;
     await this.#seek(this.time.value);
   }
 
