@@ -111,6 +111,13 @@ def test_split(every: int, held_out: list[int]) -> None:
     assert sorted(training + unseen) == [0, 1, 2, 4, 5]
 
 
+def test_no_mirror_image_of_a_held_out_episode_is_trained_on() -> None:
+    class Mirrored:
+        entries = tuple(LatentEntry(index, 3, 0.0, True, "") for index in (-4, -3, -2, -1, 0, 1, 2, 3))
+
+    assert split_episodes(Mirrored(), 2) == ([-3, -1, 0, 2], [1, 3])  # type: ignore[arg-type]
+
+
 def test_reward_scale_is_the_root_mean_square() -> None:
     orbits = Orbits(LENGTHS)
     rewards = np.concatenate([orbits.episodes[index].rewards for index in (2, 4)]).astype(np.float64)

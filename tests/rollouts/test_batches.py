@@ -126,3 +126,15 @@ def test_ten_thousand_episodes_open_quickly_and_stay_small(tmp_path: Path) -> No
     assert np.diff(order.block_starts).max() <= 8192
     assert peak < 60e6
     assert time.process_time() - started < 5
+
+
+def test_a_mirror_turns_about_half_of_the_frames_and_changes_nothing_else(tmp_path: Path) -> None:
+    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, None, :, None], (40, 64, 64, 3)).copy()
+    zeros = np.zeros((39, 1), np.float32)
+    store = Store(tmp_path)
+    store.append(0, Episode(ramp, zeros, zeros[:, 0], terminated=True), seed=0, policy="held")
+    frames = np.concatenate([FrameBatches(store, 20, seed=0, mirror=True).batch(update) for update in range(10)])
+    turned = frames[:, 0, 0, 0] == 63
+    assert 60 < turned.sum() < 140
+    assert (frames[turned] == ramp[0, :, ::-1]).all()
+    assert (frames[~turned] == ramp[0]).all()

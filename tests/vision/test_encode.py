@@ -14,7 +14,8 @@ from reverie.rollouts.store import Store
 from reverie.vision import encode
 from reverie.vision.encode import decode_frames, encode_frames, encode_store
 from reverie.vision.frames import to_frames, to_input
-from reverie.vision.model import ConvVAE
+from reverie.vision.model import ConvVAE, fast_copy
+from reverie.worlds.spec import ActionSpec
 
 from .squares import fill, frames_of
 from .test_model import new
@@ -136,3 +137,19 @@ def test_an_empty_store_is_named(tmp_path: Path) -> None:
     with pytest.raises(ReverieError) as error:
         encode_store(ConvVAE(2), Store(tmp_path), tmp_path / "latents")
     assert str(error.value) == f"{tmp_path} holds no episodes; run `reverie collect` first"
+
+
+def test_the_mirror_images_stand_behind_the_episodes(tmp_path: Path) -> None:
+    store, model = fill(Store(tmp_path / "store"), LENGTHS), new()
+    plain = encode_store(model, store, tmp_path / "latents")
+    both = encode_store(model, store, tmp_path / "latents", ActionSpec("driving", 2))
+    assert [entry.index for entry in both.entries] == [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4]
+    for index in range(5):
+        episode, image = store.read(index), both.episode(-1 - index)
+        mu, _ = encode_frames(fast_copy(model), np.ascontiguousarray(episode.frames[:, :, ::-1]))
+        np.testing.assert_array_equal(image.mu, mu.numpy().astype(np.float16))
+        np.testing.assert_array_equal(image.actions, episode.actions * (-1, 1))
+        np.testing.assert_array_equal(image.rewards, episode.rewards)
+        np.testing.assert_array_equal(both.episode(index).mu, plain.episode(index).mu)
+    encode_store(model, store, tmp_path / "latents")
+    assert not list((tmp_path / "latents").glob("mirrored-*"))

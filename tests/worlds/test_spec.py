@@ -29,3 +29,10 @@ def test_for_memory(kind: ActionKind, action: list[float], seen: list[float]) ->
     assert spec.for_memory(batch) == pytest.approx(np.array([seen, seen]))
     assert spec.for_memory(torch.from_numpy(batch)).numpy() == pytest.approx(np.array([seen, seen]))
     assert (batch == kept).all()
+
+
+def test_in_a_mirror_left_and_right_change_places() -> None:
+    action = np.array([[0.5, -0.2, 1.0]], np.float32)
+    assert ActionSpec("driving", 3).mirrored(action).tolist() == [pytest.approx([-0.5, -0.2, 1.0])]
+    assert ActionSpec("three-way", 1).mirrored(torch.tensor([[0.9]])).tolist() == [[pytest.approx(-0.9)]]
+    assert action[0, 0] == 0.5

@@ -59,7 +59,7 @@ def _stage(name: Literal["collect", "vision", "memory", "controller"]) -> Callab
         else:
             folder = open_run(words.run)
         with folder.locked():
-            getattr(stages, name)(folder, _workers(words.workers), words.device)
+            getattr(stages, name)(folder.at(words.round), _workers(words.workers), words.device)
         return Result(f"{name}: done, in {folder.path}")
 
     return act
@@ -77,6 +77,15 @@ def _evaluate(words: w.Evaluate, settings: list[str]) -> Result:
     workers = _workers(words.workers)
     scored = score(open_trained(words.run), where, words.episodes, words.seed, words.temperature, workers)
     return Result(json.dumps(scored.as_dict()) if words.json else scored.table())
+
+
+def _reproduce(words: w.Reproduce, settings: list[str]) -> Result:
+    from reverie.reproduction.reproduce import reproduce
+    from reverie.reproduction.table import reproduction_table
+
+    workers = _workers(words.workers)
+    found = reproduce(words.experiment, words.preset, words.run_dir, words.episodes, words.seed, workers)
+    return Result(json.dumps(found.as_dict()) if words.json else reproduction_table(found))
 
 
 def _export(words: w.Export, settings: list[str]) -> Result:
@@ -171,6 +180,7 @@ COMMANDS = {
     "memory": Command("Stage", _stage("memory"), "Stage 3: train M on the latents.", True),
     "controller": Command("Stage", _stage("controller"), "Stage 4: evolve C, in M's dream or in the real world.", True),
     "evaluate": Command("Evaluate", _evaluate, "Score a run's agent over unseen seeds, beside the random policy."),
+    "reproduce": Command("Reproduce", _reproduce, "The paper's table beside ours, row by row. Run again to resume."),
     "export": Command("Export", _export, "Put a finished run's agent into a small folder of its own, to pass on."),
     "report": Command("Report", _report, "Write a run's report: one HTML file of pictures, curves, scores and videos."),
     "lab": Command("Lab", _lab, "Play inside the dream, in the browser: a page of a run's V, M and C."),

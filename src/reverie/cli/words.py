@@ -57,6 +57,8 @@ class Stage:
     """the new run folder's root seed"""
     evolve_in: EvolveIn = None
     """where the new run's C trains"""
+    round: int = 0
+    """which round's stage, for runs with rounds; 0 is the first pass"""
     workers: Workers = None
     """processes that play, dream and score; 0: only this one. No result depends on it"""
     device: Device = "auto"

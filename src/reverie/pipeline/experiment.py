@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from reverie.controller.config import ControllerConfig
@@ -10,6 +10,7 @@ from reverie.dreaming.config import DreamConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
 from reverie.memory.config import MemoryConfig
+from reverie.pipeline.rounds import RoundsConfig
 from reverie.rollouts.config import CollectConfig
 from reverie.vision.config import VisionConfig
 
@@ -42,6 +43,10 @@ class Experiment:
     """the dream that C trains in"""
     evolution: EvolutionConfig
     """stage 4: CMA-ES, in the dream or in the world"""
+    rounds: RoundsConfig = field(default_factory=RoundsConfig)
+    """what follows the first pass through the stages: C collects, and all three learn on"""
+    mirror: bool = False
+    """learn from the mirror image of each episode too: for worlds that look alike in a mirror"""
     evaluation_episodes: int = 100
     """real episodes of the final score, on seeds that training never sees"""
 
@@ -56,12 +61,35 @@ class Experiment:
                 f"{self.vision.latent_size}; M reads V's latents, so set both alike"
             )
 
+    def in_round(self, number: int) -> Experiment:
+        """The settings of round `number`: 0 is the first pass, as the stages' own settings say."""
+        rounds = self.rounds
+        if number == 0:
+            return self
+        return replace(
+            self,
+            collect=replace(self.collect, episodes=rounds.episodes),
+            vision=replace(self.vision, updates=rounds.vision_updates or self.vision.updates),
+            memory=replace(
+                self.memory,
+                updates=rounds.memory_updates,
+                decay=self.memory.decay ** (self.memory.updates / rounds.memory_updates),  # ends at the same rate
+            ),
+            evolution=replace(self.evolution, generations=rounds.generations),
+        )
+
+    def episodes_by(self, number: int) -> int:
+        """Real episodes in the store when the collecting of round `number` is done."""
+        return self.collect.episodes + number * self.rounds.episodes
+
 
 def require_fit(experiment: Experiment, world: WorldSpec) -> None:
     """Refuse, before hours are spent, an M that does not fit the world or cannot be dreamt where C is to be evolved."""
     memory, size = experiment.memory, world.actions.size
     if memory.action_size != size:
         raise ReverieError(f"memory.action_size is {memory.action_size}, but the actions of {world.name} have {size}")
+    if experiment.mirror:
+        world.actions.require_sides()
     head = dream_head(world)
     if experiment.evolution.where == "dream" and not getattr(memory, head):
         raise ReverieError(

@@ -1,17 +1,17 @@
-"""Opening what a run has made so far: its store, its agent, its dream, the arena of its C."""
+"""Opening what a run has made so far: its store, its latents, its agent, the arena of its C."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from reverie.errors import ReverieError
 from reverie.pipeline.run_folder import RunFolder
+from reverie.pipeline.trained import Parts, Trained
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from reverie.agent import Agent
-    from reverie.dreaming.config import DreamConfig
-    from reverie.dreaming.env import DreamVectorEnv
     from reverie.evolution.arena import Arena
     from reverie.rollouts.store import Store
     from reverie.vision.latents import Latents
@@ -22,7 +22,7 @@ def collected(run: RunFolder) -> Store:
     from reverie.rollouts.store import Store
 
     store = Store(run.rollouts)
-    done, wanted = len(store.entries), run.experiment.collect.episodes
+    done, wanted = len(store.entries), run.experiment.episodes_by(run.round)
     if done < wanted:
         raise ReverieError(f"{run.rollouts} has {done} of {wanted} episodes; run `reverie collect {run.path}` first")
     return store
@@ -60,8 +60,8 @@ def require_trained(run: RunFolder, stage: Literal["vision", "memory"]) -> None:
     from reverie.files.checkpoint import latest_checkpoint
 
     folder, wanted = {
-        "vision": (run.vision, run.experiment.vision.updates),
-        "memory": (run.memory, run.experiment.memory.updates),
+        "vision": (run.vision, run.plan.vision.updates),
+        "memory": (run.memory, run.plan.memory.updates),
     }[stage]
     checkpoint = latest_checkpoint(folder)
     done = 0 if checkpoint is None else checkpoint.step
@@ -71,70 +71,25 @@ def require_trained(run: RunFolder, stage: Literal["vision", "memory"]) -> None:
 
 def arena_of(run: RunFolder, where: Literal["dream", "world"] | None = None) -> Arena:
     """Where the run's C is tried: `where`, or the place that the experiment evolves it in."""
-    from reverie.evolution.arena import Arena
-    from reverie.worlds.registry import world_spec
-
     experiment = run.experiment
-    evolution = experiment.evolution
-    place = where or evolution.where
-    sees_memory = experiment.controller.features != "z"
-    require_trained(run, "memory" if place == "dream" or sees_memory else "vision")
-    return Arena(
-        where=place,
-        spec=world_spec(experiment.world),
-        controller=experiment.controller,
-        latent_size=experiment.vision.latent_size,
-        memory_size=experiment.memory.hidden_size if sees_memory else 0,
-        dream=experiment.dream,
-        vision=run.vision,
-        memory=run.memory if place == "dream" or sees_memory else None,
-        latents=run.latents if place == "dream" else None,
-        max_steps=evolution.max_steps,
-        patience=evolution.patience,
-        slots=evolution.slots,
-    )
+    place = where or experiment.evolution.where
+    needs_memory = place == "dream" or experiment.controller.features != "z"
+    require_trained(run, "memory" if needs_memory else "vision")
+    return trained_in(run).arena(place)
+
+
+def trained_in(run: RunFolder) -> Trained:
+    """V, M and C as the run's stages left them."""
+    from reverie.evolution.train import BEST_FILE
+
+    return Trained(run.path, run.experiment, Parts(run.vision, run.memory, run.controller / BEST_FILE, run.latents))
+
+
+def load_params(run: RunFolder) -> np.ndarray:
+    """The parameters of the best C so far, float64 [n]."""
+    return trained_in(run).params
 
 
 def load_agent(run: RunFolder) -> Agent:
     """The run's agent as its stages left it: V, M and the best C so far."""
-    from reverie.agent import Agent
-    from reverie.controller.file import load_controller
-    from reverie.evolution.train import BEST_FILE
-    from reverie.memory.train import load_memory
-    from reverie.vision.train import load_vision
-    from reverie.worlds.registry import world_spec
-
-    best = run.controller / BEST_FILE
-    if not best.exists():
-        raise ReverieError(f"{run.path} has no evolved controller yet; run `reverie controller {run.path}` first")
-    shape, params = load_controller(best)
-    memory = load_memory(run.memory) if run.experiment.controller.features != "z" else None
-    return Agent(load_vision(run.vision), memory, shape, params, world_spec(run.experiment.world))
-
-
-def open_dream(run: RunFolder, num_envs: int, temperature: float | None, seed: int | None) -> DreamVectorEnv:
-    """The dream of the run's M as an environment that can be rendered; tau is the run's own where None."""
-    from reverie.dreaming.env import DreamVectorEnv
-    from reverie.dreaming.starts import first_latents
-    from reverie.memory.train import load_memory
-    from reverie.vision.latents import Latents
-    from reverie.vision.train import load_vision
-    from reverie.worlds.registry import world_spec
-
-    experiment = run.experiment
-    return DreamVectorEnv(
-        load_memory(run.memory),
-        first_latents(Latents(run.latents)),
-        world_spec(experiment.world),
-        at_temperature(experiment.dream, temperature),
-        num_envs,
-        experiment.controller.features,
-        seed,
-        load_vision(run.vision),
-        render_mode="rgb_array",
-    )
-
-
-def at_temperature(config: DreamConfig, temperature: float | None) -> DreamConfig:
-    """The same dream at another tau; as it is where None."""
-    return config if temperature is None else replace(config, temperature=temperature)
+    return trained_in(run).agent()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from reverie.hardware import resolve_device
 from reverie.pipeline import stages
 from reverie.pipeline.experiment import Experiment
 from reverie.pipeline.memory_watch import MemoryWatch
-from reverie.pipeline.run_folder import create_run
+from reverie.pipeline.run_folder import RunFolder, create_run
 from reverie.pipeline.scoring import read_scores
 from reverie.pipeline.table import score_table
 from reverie.progress import announce
@@ -24,6 +25,13 @@ TITLES = {
     "controller": "C learns to act, in the {where}",
     "evaluate": "the real world",
     "report": "the report",
+}
+
+AGAIN = TITLES | {
+    "collect": "play the world with C",
+    "vision": "V sees what is new",
+    "memory": "M learns on",
+    "controller": "C learns on, in the {where}",
 }
 
 
@@ -73,6 +81,15 @@ class RunResult:
         )
 
 
+def _play_round(run: RunFolder, names: Sequence[str], workers: int, device: str) -> None:
+    """The stages of one round in turn."""
+    of_round = f"round {run.round} of {run.experiment.rounds.count}, " if run.experiment.rounds.count else ""
+    for place, name in enumerate(names, start=1):
+        title = (AGAIN if run.round else TITLES)[name].format(where=run.experiment.evolution.where)
+        announce(f"{of_round}{place}/{len(names)} {name}: {title}")
+        getattr(stages, name)(run, workers, device)
+
+
 def run(experiment: Experiment, path: Path, workers: int, device: str = "auto") -> RunResult:
     """Bring the run in folder `path` to its end, from wherever it is.
 
@@ -83,10 +100,9 @@ def run(experiment: Experiment, path: Path, workers: int, device: str = "auto") 
     resolve_device(device)  # a device that is not there should not show only after hours of collecting
     folder = create_run(path, experiment)
     with folder.locked(), MemoryWatch() as memory:
-        for number, name in enumerate(stages.STAGES, start=1):
-            title = TITLES[name].format(where=experiment.evolution.where)
-            announce(f"{number}/{len(stages.STAGES)} {name}: {title}")
-            getattr(stages, name)(folder, workers, device)
+        for number in range(experiment.rounds.count):
+            _play_round(folder.at(number), stages.ROUND, workers, device)
+        _play_round(folder, stages.STAGES, workers, device)
     scores = read_scores(folder)
     return RunResult(
         run_dir=path,

@@ -9,7 +9,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.atomic import read_json, read_object, sweep_temporary, write_json
 from reverie.pipeline.experiment import Experiment, require_fit
 from reverie.pipeline.settings import differences, from_json, to_json
+from reverie.workers.seeds import training_seeds
 from reverie.worlds.registry import world_spec
 
 FORMAT = 1
@@ -28,10 +29,37 @@ SHOWN_DIFFERENCES = 4
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where each stage of a run keeps its files."""
+    """Where each stage of a run keeps its files, as one of its rounds sees them.
+
+    round: 0 is the first pass; later rounds keep V, M and C in folders of their own
+    """
 
     path: Path
     experiment: Experiment
+    round: int = 0
+
+    def at(self, number: int) -> RunFolder:
+        """The same run as round `number` sees it."""
+        if not 0 <= number <= self.experiment.rounds.count:
+            raise ReverieError(f"round {number} of {self.path}; expected 0 to {self.experiment.rounds.count}")
+        return replace(self, round=number)
+
+    @property
+    def plan(self) -> Experiment:
+        """The settings of this round."""
+        return self.experiment.in_round(self.round)
+
+    @property
+    def seed(self) -> int:
+        """Root of this round's random streams."""
+        if self.round == 0:
+            return self.experiment.seed
+        return training_seeds(self.experiment.seed, "round", self.round, count=1)[0]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no round follows: what it ends with is what the run ends with."""
+        return self.round == self.experiment.rounds.count
 
     @property
     def rollouts(self) -> Path:
@@ -41,32 +69,40 @@ class RunFolder:
     @property
     def vision(self) -> Path:
         """V's checkpoints and metrics."""
-        return self.path / "vision"
+        return self._sees / "vision"
 
     @property
     def latents(self) -> Path:
         """The episodes' frames as V's latents."""
-        return self.path / "latents"
+        return self._sees / "latents"
 
     @property
     def memory(self) -> Path:
         """M's checkpoints and metrics."""
-        return self.path / "memory"
+        return self._folder(self.round) / "memory"
 
     @property
     def controller(self) -> Path:
         """The evolution of C: CMA-ES states, metrics, the best parameters."""
-        return self.path / "controller"
+        return self._folder(self.round) / "controller"
 
     @property
     def scores(self) -> Path:
-        """One JSON file for each score."""
-        return self.path / "scores"
+        """One JSON file for each score; those of the last round are the run's own."""
+        return (self.path if self.is_last else self.path / f"round-{self.round}") / "scores"
 
     @property
     def report(self) -> Path:
         """The report, one HTML file."""
         return self.path / "report.html"
+
+    @property
+    def _sees(self) -> Path:
+        """The folder of the last round that trained V."""
+        return self._folder(self.round if self.experiment.rounds.vision_updates else 0)
+
+    def _folder(self, number: int) -> Path:
+        return self.path / f"round-{number}" if number else self.path
 
     @property
     def versions(self) -> dict[str, Any]:
@@ -88,6 +124,7 @@ class RunFolder:
     def timed(self, stage: str) -> Iterator[None]:
         """Add the wall time of a `with` block to `timings`, also when it is interrupted."""
         before, started = self.timings, time.monotonic()
+        stage = f"{stage}, round {self.round}" if self.round else stage
         try:
             yield
         finally:
@@ -124,7 +161,7 @@ def create_run(path: Path, experiment: Experiment) -> RunFolder:
 
 
 def open_run(path: Path) -> RunFolder:
-    """Open a run folder that is there, checking its format and every setting."""
+    """Open a run folder that is there, checking its format and every setting; as its last round sees it."""
     config = path / CONFIG
     if not config.is_file():
         raise ReverieError(f"{path} is not a run folder (no {CONFIG} in it); 'reverie run WORLD' makes one")
@@ -137,7 +174,8 @@ def open_run(path: Path) -> RunFolder:
             f"run folder {path} has format {content.get('format')!r}, made by reverie {made_by}; reverie "
             f"{reverie.__version__} reads format {FORMAT}: use that version or start again in another folder"
         )
-    return RunFolder(path, from_json(Experiment, content["experiment"], f"{config}: "))
+    experiment = from_json(Experiment, content["experiment"], f"{config}: ")
+    return RunFolder(path, experiment, experiment.rounds.count)
 
 
 def versions() -> dict[str, Any]:

@@ -9,9 +9,10 @@ from reverie.errors import ReverieError
 from reverie.evaluation.score import Score, evaluate_agent, evaluate_dream, evaluate_random
 from reverie.files.atomic import read_json, write_json
 from reverie.files.checkpoint import latest_checkpoint
-from reverie.pipeline.opening import arena_of, at_temperature, load_agent
+from reverie.pipeline.opening import load_agent, trained_in
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.table import score_table
+from reverie.pipeline.trained import Trained, at_temperature
 from reverie.workers.pool import Workers
 
 SEED = 0  # root of the evaluation seeds of a run's own scores
@@ -36,23 +37,23 @@ class Scored:
 
 
 def score(
-    run: RunFolder,
+    trained: Trained,
     where: Literal["dream", "world"],
     episodes: int,
     seed: int,
     temperature: float | None,
     workers: int,
 ) -> Scored:
-    """Score the run's agent over `episodes` unseen episodes, in the real world or in its dream at `temperature`.
+    """Score an agent over `episodes` unseen episodes, in the real world or in its dream at `temperature`.
 
-    temperature: tau of a dream; None is the one that the run was trained at
+    temperature: tau of a dream; None is the one that it was trained at
     """
     with Workers(workers) as pool:
         if where == "dream":
-            scored = _dream(run, episodes, seed, temperature, pool)
+            scored = _dream(trained, episodes, seed, temperature, pool)
         else:
-            scored = evaluate_agent(load_agent(run), episodes, seed, pool)
-        return Scored(scored, evaluate_random(run.experiment.world, episodes, seed, pool))
+            scored = evaluate_agent(trained.agent(), episodes, seed, pool)
+        return Scored(scored, evaluate_random(trained.experiment.world, episodes, seed, pool))
 
 
 def evaluate(run: RunFolder, workers: int, device: str = "auto") -> None:
@@ -62,12 +63,12 @@ def evaluate(run: RunFolder, workers: int, device: str = "auto") -> None:
     episodes = experiment.evaluation_episodes
     with run.timed("evaluate"), Workers(workers) as pool:
         found = read_scores(run)
-        if "random" not in found:
+        if "random" not in found and run.is_last:
             _write(run, "random", evaluate_random(experiment.world, episodes, SEED, pool))
         if "agent" not in found:
             _write(run, "agent", evaluate_agent(load_agent(run), episodes, SEED, pool))
         if "dream" not in found and experiment.evolution.where == "dream":
-            _write(run, "dream", _dream(run, episodes, SEED, None, pool))
+            _write(run, "dream", _dream(trained_in(run), episodes, SEED, None, pool))
 
 
 def read_scores(run: RunFolder) -> dict[str, Score]:
@@ -75,20 +76,19 @@ def read_scores(run: RunFolder) -> dict[str, Score]:
     return {file.stem: Score.from_dict(read_json(file), str(file)) for file in sorted(run.scores.glob("*.json"))}
 
 
-def _dream(run: RunFolder, episodes: int, seed: int, temperature: float | None, pool: Workers) -> Score:
-    arena = arena_of(run, "dream")
+def _dream(trained: Trained, episodes: int, seed: int, temperature: float | None, pool: Workers) -> Score:
+    arena = trained.arena("dream")
     arena = replace(arena, dream=at_temperature(arena.dream, temperature))
-    params = load_agent(run).params[0].double().cpu().numpy()
-    return evaluate_dream(arena, params, episodes, seed, pool)
+    return evaluate_dream(arena, trained.params, episodes, seed, pool)
 
 
 def _write(run: RunFolder, name: str, score: Score) -> None:
-    run.scores.mkdir(exist_ok=True)
+    run.scores.mkdir(parents=True, exist_ok=True)
     write_json(run.scores / f"{name}.json", score.as_dict())
 
 
 def _require_evolved(run: RunFolder) -> None:
-    wanted = run.experiment.evolution.generations
+    wanted = run.plan.evolution.generations
     checkpoint = latest_checkpoint(run.controller)
     done = 0 if checkpoint is None else checkpoint.step
     if done < wanted:

@@ -2,58 +2,72 @@
 
 from __future__ import annotations
 
-from reverie.pipeline.opening import arena_of, collected, encoded
+from typing import TYPE_CHECKING
+
+from reverie.pipeline.opening import arena_of, collected, encoded, load_params
 from reverie.pipeline.reporting import report
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import evaluate
 
-STAGES = ("collect", "vision", "memory", "controller", "evaluate", "report")
+if TYPE_CHECKING:
+    from reverie.pipeline.driving import Driving
+    from reverie.rollouts.store import Store
+    from reverie.vision.model import ConvVAE
+
+ROUND = ("collect", "vision", "memory", "controller", "evaluate")  # each round before the last
+STAGES = (*ROUND, "report")
 
 __all__ = ["STAGES", "collect", "controller", "evaluate", "memory", "report", "vision"]
 
 
 def collect(run: RunFolder, workers: int, device: str = "auto") -> None:
-    """Stage 1: real episodes from exploration policies, into the store."""
+    """Stage 1: real episodes, into the store: from exploration policies, and from C in later rounds."""
     from reverie.rollouts.collect import collect as collect_episodes
     from reverie.rollouts.store import Store
     from reverie.workers.pool import Workers
 
-    experiment = run.experiment
+    experiment, number = run.experiment, run.round
+    first = experiment.episodes_by(number - 1) if number else 0
+    players = _driving(run.at(number - 1)) if number else None
     with run.timed("collect"), Workers(workers) as pool:
-        collect_episodes(experiment.world, Store(run.rollouts), experiment.collect, experiment.seed, pool)
+        collect_episodes(
+            experiment.world,
+            Store(run.rollouts),
+            run.plan.collect,
+            experiment.seed,
+            pool,
+            round=number,
+            first=first,
+            players=players,
+        )
 
 
 def vision(run: RunFolder, workers: int, device: str = "auto") -> None:
-    """Stage 2: train V on the store's frames, then encode every frame."""
-    from reverie.hardware import pin_threads, resolve_device
-    from reverie.rollouts.batches import FrameBatches
+    """Stage 2: train V on the store's frames, then encode every frame that is not encoded yet."""
+    from reverie.hardware import pin_threads
     from reverie.vision.encode import encode_store
-    from reverie.vision.train import train_vision
+    from reverie.vision.train import load_vision
+    from reverie.worlds.registry import world_spec
 
-    experiment, where = run.experiment, resolve_device(device)
-    store = collected(run)
+    store, trains = collected(run), run.round == 0 or run.experiment.rounds.vision_updates > 0
     pin_threads()
-    batches = FrameBatches(store, experiment.vision.batch_size, experiment.seed)
-    try:
-        with run.timed("vision"):
-            model = train_vision(experiment.vision, batches, run.vision, experiment.seed, where)
-    finally:
-        batches.close()
+    model = _train_vision(run, store, device) if trains else load_vision(run.vision)
+    mirror = world_spec(run.experiment.world).actions if run.experiment.mirror else None
     with run.timed("encode"):
-        encode_store(model, store, run.latents)
+        encode_store(model, store, run.latents, mirror)
 
 
 def memory(run: RunFolder, workers: int, device: str = "auto") -> None:
     """Stage 3: train M on the latents."""
     from reverie.hardware import pin_threads, resolve_device
-    from reverie.memory.train import train_memory
+    from reverie.memory.train import load_memory, train_memory
     from reverie.worlds.registry import world_spec
 
-    experiment, where = run.experiment, resolve_device(device)
-    latents, actions = encoded(run), world_spec(experiment.world).actions
+    where, start = resolve_device(device), load_memory(run.at(run.round - 1).memory) if run.round else None
+    latents, actions = encoded(run), world_spec(run.experiment.world).actions
     pin_threads()
     with run.timed("memory"):
-        train_memory(experiment.memory, latents, actions, run.memory, experiment.seed, where)
+        train_memory(run.plan.memory, latents, actions, run.memory, run.seed, where, start)
 
 
 def controller(run: RunFolder, workers: int, device: str = "auto") -> None:
@@ -61,6 +75,29 @@ def controller(run: RunFolder, workers: int, device: str = "auto") -> None:
     from reverie.evolution.train import evolve
     from reverie.workers.pool import Workers
 
-    arena = arena_of(run)
+    arena, start = arena_of(run), load_params(run.at(run.round - 1)) if run.round else None
     with run.timed("controller"), Workers(workers) as pool:
-        evolve(run.experiment.evolution, arena, run.controller, run.experiment.seed, pool)
+        evolve(run.plan.evolution, arena, run.controller, run.seed, pool, start)
+
+
+def _driving(run: RunFolder) -> Driving:
+    """The agent that a round ended with, as a player."""
+    from reverie.evolution.train import BEST_FILE
+    from reverie.pipeline.driving import Driving
+
+    memory = run.memory if run.experiment.controller.features != "z" else None
+    return Driving(run.vision, memory, run.controller / BEST_FILE, run.experiment.rounds.noise)
+
+
+def _train_vision(run: RunFolder, store: Store, device: str) -> ConvVAE:
+    from reverie.hardware import resolve_device
+    from reverie.rollouts.batches import FrameBatches
+    from reverie.vision.train import load_vision, train_vision
+
+    config, start = run.plan.vision, load_vision(run.at(run.round - 1).vision) if run.round else None
+    batches = FrameBatches(store, config.batch_size, run.seed, run.experiment.mirror)
+    try:
+        with run.timed("vision"):
+            return train_vision(config, batches, run.vision, run.seed, resolve_device(device), start)
+    finally:
+        batches.close()

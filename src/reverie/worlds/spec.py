@@ -44,13 +44,14 @@ class ActionSpec:
             return felt
         return actions
 
-    def mirrored(self, actions: Array) -> Array:
-        """What acts in the mirror image of a world as `actions` [..., size] do in it: left and right change places.
-
-        Raises ReverieError for kinds that do not say what left and right are.
-        """
+    def require_sides(self) -> None:
+        """Refuse kinds of actions that do not say what left and right are."""
         if self.kind not in ("three-way", "driving"):
-            raise ReverieError(f"{self.kind} actions have no left and right; leave `mirror` off for this world")
+            raise ReverieError(f"{self.kind} actions have no left and right; leave mirror off for this world")
+
+    def mirrored(self, actions: Array) -> Array:
+        """What acts in the mirror image of a world as `actions` [..., size] do in it: left and right change places."""
+        self.require_sides()
         swapped = actions * 1.0  # a copy, in NumPy and torch alike
         swapped[..., 0] = -actions[..., 0]
         return swapped

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from reverie.errors import ReverieError
+from reverie.files.checkpoint import latest_checkpoint
+from reverie.pipeline import stages
+from reverie.pipeline.experiment import Experiment
+from reverie.pipeline.opening import load_agent, load_params
+from reverie.pipeline.presets import make_experiment
+from reverie.pipeline.rounds import RoundsConfig
+from reverie.pipeline.run import run
+from reverie.pipeline.run_folder import create_run, open_run
+from reverie.pipeline.settings import with_changes
+from reverie.rollouts.store import Store
+
+SMALL = [
+    *("--collect.episodes", "6", "--collect.max-steps", "12", "--vision.updates", "4", "--vision.batch-size", "4"),
+    *("--memory.updates", "6", "--memory.batch-size", "4", "--memory.window", "8", "--memory.decay", "0.9"),
+    *("--evolution.population", "4", "--evolution.rollouts", "1", "--evolution.generations", "2"),
+    *("--evolution.rescore-rollouts", "2", "--evaluation-episodes", "2"),
+    *("--rounds.count", "2", "--rounds.episodes", "4", "--rounds.memory-updates", "3", "--rounds.generations", "1"),
+]
+
+
+def small(*changes: str) -> Experiment:
+    return with_changes(make_experiment("tiny", "tiny"), [*SMALL, *changes])
+
+
+@pytest.fixture(scope="module")
+def iterated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rounds") / "run"
+    run(small(), path, workers=0)
+    return path
+
+
+def test_a_round_trains_for_what_the_rounds_say_and_ends_at_the_same_learning_rate() -> None:
+    whole = small()
+    later = whole.in_round(2)
+    assert whole.in_round(0) is whole
+    assert (later.memory.updates, later.evolution.generations, later.collect.episodes) == (3, 1, 4)
+    assert later.memory.learning_rate_at(3) == pytest.approx(whole.memory.learning_rate_at(6))
+    assert (whole.episodes_by(0), whole.episodes_by(2)) == (6, 14)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("count", -1, "rounds.count is -1; expected at least 0"),
+        ("episodes", 0, "rounds.episodes is 0; expected at least 1"),
+        ("memory_updates", 0, "rounds.memory_updates is 0; expected at least 1"),
+        ("noise", 1.5, "rounds.noise is 1.5; expected a chance, 0 to 1"),
+    ],
+)
+def test_bad_settings_are_refused(name: str, value: float, message: str) -> None:
+    with pytest.raises(ReverieError) as caught:
+        RoundsConfig(**{name: value})
+    assert str(caught.value) == message
+
+
+def test_each_round_adds_what_c_played_and_trains_on(iterated: Path) -> None:
+    folder = open_run(iterated)
+    assert folder.round == 2
+    entries = Store(folder.rollouts).entries
+    assert len(entries) == 14
+    assert {entry.policy for entry in entries[6:]} <= {"agent", "agent, disturbed"}
+    assert not {entry.policy for entry in entries[:6]} & {"agent", "agent, disturbed"}
+    steps = [checkpoint.step for number in (0, 1, 2) if (checkpoint := latest_checkpoint(folder.at(number).memory))]
+    assert steps == [6, 3, 3]
+    assert [folder.at(number).memory.parent.name for number in (0, 1, 2)] == ["run", "round-1", "round-2"]
+    assert folder.vision == folder.at(0).vision  # V was left as it was
+
+
+def test_every_round_is_scored_and_the_last_one_is_the_runs_own(iterated: Path) -> None:
+    folder = open_run(iterated)
+    files = {str(file.relative_to(iterated)) for file in iterated.rglob("scores/*.json")}
+    rounds = {f"round-{number}/scores/{name}.json" for number in (0, 1) for name in ("agent", "dream")}
+    assert files == rounds | {f"scores/{name}.json" for name in ("agent", "dream", "random")}
+    assert (load_agent(folder).params.numpy() == load_params(folder).astype(np.float32)).all()
+    assert {"collect", "collect, round 2", "controller, round 1"} <= set(folder.timings)
+
+
+def test_a_second_call_changes_nothing(iterated: Path) -> None:
+    def weights() -> dict[str, bytes]:
+        files = {str(path): load_file(path) for path in iterated.rglob("*.safetensors")}
+        return {f"{path}:{name}": array.tobytes() for path, arrays in files.items() for name, array in arrays.items()}
+
+    before = weights()
+    run(small(), iterated, workers=0)
+    assert weights() == before
+
+
+def test_v_learns_on_where_it_is_asked_to(tmp_path: Path) -> None:
+    folder = create_run(tmp_path / "run", small("--rounds.vision-updates", "2", "--rounds.count", "1"))
+    for number in (0, 1):
+        for stage in ("collect", "vision", "memory", "controller"):
+            getattr(stages, stage)(folder.at(number), 0)
+    first, later = (latest_checkpoint(folder.at(number).vision) for number in (0, 1))
+    assert first is not None
+    assert later is not None
+    assert (first.step, later.step) == (4, 2)
+    assert folder.latents == tmp_path / "run" / "round-1" / "latents"
+
+
+def test_the_same_bits_with_workers(iterated: Path, tmp_path: Path) -> None:
+    run(small(), tmp_path / "run", workers=2)
+    assert (load_params(open_run(tmp_path / "run")) == load_params(open_run(iterated))).all()
+
+
+def test_no_round_beyond_the_last(iterated: Path) -> None:
+    with pytest.raises(ReverieError, match=r"^round 3 of .*; expected 0 to 2$"):
+        open_run(iterated).at(3)
+
+
+def test_a_world_without_left_and_right_has_no_mirror(tmp_path: Path) -> None:
+    with pytest.raises(ReverieError, match=r"^discrete actions have no left and right; leave mirror off"):
+        create_run(tmp_path / "run", with_changes(make_experiment("CartPole-v1", "tiny"), ["--mirror", "true"]))
