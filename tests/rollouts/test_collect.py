@@ -64,7 +64,7 @@ def test_the_store_is_the_same_for_any_number_of_slots(
     tmp_path: Path, reference: tuple[Entry, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for slots in (1, 3):
-        monkeypatch.setattr(block, "SLOTS", slots)
+        monkeypatch.setattr("reverie.rollouts.collect.SLOTS", slots)
         assert collect_tiny(tmp_path / str(slots)) == reference
 
 

@@ -11,8 +11,7 @@ from reverie.bench.result import Measured
 from reverie.bench.timing import Setting, median, processes
 from reverie.pipeline.memory_watch import MemoryWatch
 from reverie.pipeline.presets import make_experiment
-from reverie.rollouts.block import SLOTS
-from reverie.rollouts.collect import BLOCK_EPISODES, collect
+from reverie.rollouts.collect import BLOCK_EPISODES, SLOTS, collect
 from reverie.rollouts.config import CollectConfig
 from reverie.rollouts.store import Store
 from reverie.workers.pool import Workers

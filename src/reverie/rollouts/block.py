@@ -22,7 +22,6 @@ from reverie.worlds.registry import make
 from reverie.worlds.spec import FRAME_SHAPE
 from reverie.worlds.vector import WorldDiedError, WorldVectorEnv
 
-SLOTS = 4  # episodes side by side in one worker
 ATTEMPTS = 100
 
 
@@ -34,6 +33,7 @@ class Block:
     player draws from the generator there. The first attempt that lasts `min_steps` is the episode.
 
     start, stop: the range; which of them are in the store already changes nothing for the others
+    slots: episodes side by side
     """
 
     world: str
@@ -45,6 +45,7 @@ class Block:
     seed: int
     round: int
     make_players: MakePlayers
+    slots: int
 
 
 @dataclass
@@ -95,7 +96,7 @@ class _Table:
         self.block = block
         self.store = _store(block.folder)
         self.tally = Tally()
-        count = min(SLOTS, block.stop - block.start)
+        count = min(block.slots, block.stop - block.start)
         missing = set(missing_episodes(self.store, range(block.start, block.stop)))
         queues = [
             deque(i for i in range(block.start + slot, block.stop, count) if i in missing) for slot in range(count)

@@ -14,7 +14,8 @@ from reverie.rollouts.players import Exploration, MakePlayers
 from reverie.rollouts.store import Store
 from reverie.workers.pool import Workers
 
-BLOCK_EPISODES = 8  # small, so that workers end together; two rounds of a worker's slots
+SLOTS, BLOCK_EPISODES = 4, 8  # side by side in a worker, and in a task: small, so that workers end together
+PLAYERS_SLOTS, PLAYERS_BLOCK_EPISODES = 16, 40  # of an agent, whose V wants large batches
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,21 @@ def collect(
     missing = missing_episodes(store, indices)
     require_space(store.folder, world, len(missing), needed_bytes(world, len(missing), config, store.entries))
     sweep_temporary(store.folder / "episodes")
+    size, slots = (BLOCK_EPISODES, SLOTS) if players is None else (PLAYERS_BLOCK_EPISODES, PLAYERS_SLOTS)
     blocks = [
         Block(
             world=world,
             folder=store.folder,
             start=start,
-            stop=min(start + BLOCK_EPISODES, indices.stop),
+            stop=min(start + size, indices.stop),
             max_steps=config.max_steps,
             min_steps=config.min_steps,
             seed=seed,
             round=round,
             make_players=players or Exploration(config.policies),
+            slots=slots,
         )
-        for start in sorted({index - (index - first) % BLOCK_EPISODES for index in missing})
+        for start in sorted({index - (index - first) % size for index in missing})
     ]
     with progress(config.episodes, f"collect {world}", unit="episodes", done=len(indices) - len(missing)) as bar:
         try:
