@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from reverie.evolution.arena import close_arenas
 from reverie.hardware import single_thread
+from reverie.pipeline.export import export_run
+from reverie.pipeline.run_folder import open_run
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +19,9 @@ def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     with single_thread():
         yield
     close_arenas()
+
+
+@pytest.fixture(scope="session")
+def exported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of the small run, named "follow"; copy it (`copy_run`) to change it."""
+    return export_run(open_run(finished), tmp_path_factory.mktemp("exported") / "follow").path
