@@ -76,10 +76,10 @@ def loss_curve(
     if floor is not None:
         axis.axhline(floor[0], color=PAPER, linestyle="--", linewidth=1.2, label=floor[1])
     if log and (values > 0).all():
-        _log_scale(axis, "y")
+        log_scale(axis, "y")
     axis.set_xlabel("update")
     axis.set_title(label, loc="left", fontsize=10, color=INK)
-    _legend(figure)
+    place_legend(figure)
     alt = f"{label} over {int(steps[-1])} updates: from {values[0]:.3g} to {values[-1]:.3g}."
     if healthy:
         alt += " The paper: " + ", ".join(f"{loss:g} at update {step}" for step, loss in healthy) + "."
@@ -88,7 +88,7 @@ def loss_curve(
 
 def _span_updates(axis: Axes, last: float) -> None:
     """A logarithmic axis of updates: the paper trained for far longer than a quick run does."""
-    _log_scale(axis, "x")
+    log_scale(axis, "x")
     axis.set_xlim(10, max(last, 24_000) * 1.3)
 
 
@@ -111,7 +111,7 @@ def fitness_curve(rows: Rows, unit: str, where: str, paper: Curve = (), paper_la
     axis.set_xlim(0, 1.05 * max(steps[-1], paper[1][0] if paper else 1))
     axis.set_xlabel("generation")
     axis.set_title(f"{unit} in the {where}", loc="left", fontsize=10, color=INK)
-    _legend(figure, columns=2)
+    place_legend(figure, columns=2)
     alt = f"Mean fitness by generation: {mean[0]:.0f} at first, {mean[-1]:.0f} at generation {int(steps[-1])}."
     return to_svg(figure, "fitness", alt)
 
@@ -126,8 +126,8 @@ def reliability(predicted: np.ndarray, observed: np.ndarray, happened: np.ndarra
     axis.plot(span, span, color=MUTED, linewidth=1, linestyle=":")
     axis.plot(predicted, observed, color=DREAM, alpha=0.5)
     axis.scatter(predicted, observed, s=8 + 60 * happened / happened.max(), color=DREAM, linewidth=0)
-    _log_scale(axis, "x")
-    _log_scale(axis, "y")
+    log_scale(axis, "x")
+    log_scale(axis, "y")
     axis.set_xlabel("chance of an ending that M gives this step")
     axis.set_title("share of such steps that ended", loc="left", fontsize=10, color=INK)
     points = ", ".join(f"{p:.2g} predicted, {o:.2g} happened" for p, o in zip(predicted, observed, strict=True))
@@ -159,12 +159,12 @@ def drift(one_step: np.ndarray, free: np.ndarray, frozen: np.ndarray) -> Markup:
     axis.set_ylim(bottom=0)
     axis.set_xlabel("steps ahead")
     axis.set_title("distance from the real latent", loc="left", fontsize=10, color=INK)
-    _legend(figure)
+    place_legend(figure)
     alt = f"Latent error after {len(free)} steps: dreaming on {free[-1]:.2f}, nothing moves {frozen[-1]:.2f}."
     return to_svg(figure, "drift", alt)
 
 
-def _log_scale(axis: Axes, which: Literal["x", "y"]) -> None:
+def log_scale(axis: Axes, which: Literal["x", "y"]) -> None:
     """A logarithmic axis whose labels are plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -191,8 +191,8 @@ def thinned(steps: np.ndarray, values: np.ndarray, points: int = POINTS) -> tupl
     return np.array([steps[g].mean() for g in groups]), np.array([values[g].mean() for g in groups])
 
 
-def _legend(figure: Figure, columns: int = 3) -> None:
+def place_legend(figure: Figure, columns: int = 3, colour: str = MUTED) -> None:
     """Below the axes, where it covers no curve."""
     figure.legend(
-        loc="outside lower left", ncols=columns, frameon=False, fontsize=8.5, labelcolor=MUTED, handlelength=1.4
+        loc="outside lower left", ncols=columns, frameon=False, fontsize=8.5, labelcolor=colour, handlelength=1.4
     )

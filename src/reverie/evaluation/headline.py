@@ -98,7 +98,7 @@ def scores(inputs: ReportInputs) -> Section | None:
     printed = [("the paper's agent", paper.agent), ("the paper's random play", paper.random)]
     return {
         "rows": [_row(label, score) for label, score in labelled.items()],
-        "paper": [(label, figure, paper.note) for label, figure in printed if figure],
+        "paper": [(label, str(figure), paper.note) for label, figure in printed if figure is not None],
         "histogram": figures.score_histograms(labelled, inputs.unit),
         "unit": inputs.unit,
     }

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Curve = tuple[tuple[int, float], ...]
+
+
+class Figure(NamedTuple):
+    """A score as it is printed: the mean and standard deviation over 100 episodes."""
+
+    mean: float
+    std: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:g} ± {self.std:g}"
 
 
 @dataclass(frozen=True)
@@ -13,7 +24,8 @@ class Published:
     """The published figures of one world.
 
     title: the world's name for a reader
-    agent, random: "mean ± std" over 100 episodes, as printed
+    agent, random, leaderboard: of the paper's agent, of random play, and of the best agent on the leaderboard then
+    temperatures: tau -> the scores in the dream and in the world of an agent that was trained at it
     note: what keeps those figures from being compared one to one
     losses: M's metric -> (update, loss) points of a healthy training
     fitness: (generation, mean fitness of the population)
@@ -22,8 +34,10 @@ class Published:
     """
 
     title: str
-    agent: str = ""
-    random: str = ""
+    agent: Figure | None = None
+    random: Figure | None = None
+    leaderboard: Figure | None = None
+    temperatures: Mapping[float, tuple[Figure, Figure]] = field(default_factory=dict)
     note: str = ""
     losses: Mapping[str, Curve] = field(default_factory=dict)
     fitness: Curve = ()
@@ -34,8 +48,16 @@ class Published:
 WORLDS: dict[str, Published] = {
     "doom": Published(
         title="Doom: Take Cover",
-        agent="1092 ± 556",
-        random="210 ± 108",
+        agent=Figure(1092, 556),
+        random=Figure(210, 108),
+        leaderboard=Figure(820, 58),
+        temperatures={
+            0.10: (Figure(2086, 140), Figure(193, 58)),
+            0.50: (Figure(2060, 277), Figure(196, 50)),
+            1.00: (Figure(1145, 690), Figure(868, 511)),
+            1.15: (Figure(918, 546), Figure(1092, 556)),
+            1.30: (Figure(732, 269), Figure(753, 139)),
+        },
         note="ViZDoom of 2018",
         losses={
             "z_nll": ((20, 1.314), (1_000, 1.047), (10_000, 1.001), (24_000, 0.983)),
@@ -47,7 +69,8 @@ WORLDS: dict[str, Published] = {
     ),
     "carracing": Published(
         title="Car Racing",
-        agent="906 ± 21",
+        agent=Figure(906, 21),
+        leaderboard=Figure(838, 11),
         note="CarRacing-v0, whose rules differ from v3",
         fitness=((25, 641), (50, 754), (100, 792), (200, 827), (500, 868), (1_000, 882), (1_800, 890)),
         fitness_where="world",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import reverie
 from reverie.evaluation import chapters, headline
@@ -21,17 +22,8 @@ def write_report(inputs: ReportInputs, path: Path) -> Path:
 
 def render(inputs: ReportInputs) -> str:
     """The report as HTML."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("reverie.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(
-        version=reverie.__version__,
+    return fill(
+        TEMPLATE,
         title=published(inputs.world.name).title,
         latents=inputs.vision.latent_size if inputs.vision is not None else "a few",
         verdict=headline.verdict(inputs),
@@ -43,3 +35,17 @@ def render(inputs: ReportInputs) -> str:
         controller=chapters.controller(inputs),
         making=chapters.making(inputs),
     )
+
+
+def fill(template: str, **values: Any) -> str:
+    """One of the page templates of this room as HTML; every value that it names must be given."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reverie.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(version=reverie.__version__, **values)

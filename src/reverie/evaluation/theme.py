@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -12,9 +12,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+
+class Colours(NamedTuple):
+    """What each colour means on every chart."""
+
+    ink: str
+    muted: str
+    rule: str
+    real: str
+    dream: str
+    random: str
+    paper: str
+
+
 # Stand-ins that matplotlib accepts; the SVG gets the page's CSS variable instead, so one figure serves both themes.
-INK, MUTED, RULE = "#0a0b01", "#0a0b02", "#0a0b03"
-REAL, DREAM, RANDOM, PAPER = "#0a0b04", "#0a0b05", "#0a0b06", "#0a0b07"
+PAGE = Colours(*(f"#0a0b0{index}" for index in range(1, 8)))
+PRINT = Colours("#1f1e28", "#6b6875", "#e5e1d9", "#0b7d73", "#6a4cd1", "#8f8a80", "#b96a06")  # report.css, by day
+INK, MUTED, RULE, REAL, DREAM, RANDOM, PAPER = PAGE
 VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -26,37 +40,39 @@ VARIABLES = {
 }
 WIDTH, HEIGHT = 4.3, 2.8  # inches: narrow, so that the text stays readable on a phone
 
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "reverie",
-    "font.size": 9.0,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.6,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 3.0,
-    "ytick.major.size": 0.0,
-    "xtick.minor.size": 0.0,
-    "ytick.minor.size": 0.0,
-    "lines.linewidth": 1.5,
-    "lines.solid_capstyle": "round",
-}
+
+def _style(colours: Colours) -> dict[Any, Any]:
+    return {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "reverie",
+        "font.size": 9.0,
+        "axes.edgecolor": colours.rule,
+        "axes.labelcolor": colours.muted,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "grid.color": colours.rule,
+        "grid.linewidth": 0.6,
+        "text.color": colours.ink,
+        "xtick.color": colours.muted,
+        "ytick.color": colours.muted,
+        "xtick.major.size": 3.0,
+        "ytick.major.size": 0.0,
+        "xtick.minor.size": 0.0,
+        "ytick.minor.size": 0.0,
+        "lines.linewidth": 1.5,
+        "lines.solid_capstyle": "round",
+    }
 
 
-def new_figure(rows: int = 1, height: float = HEIGHT) -> tuple[Figure, list[Axes]]:
-    """An empty figure of `rows` axes that share x, in the report's style."""
+def new_figure(rows: int = 1, height: float = HEIGHT, colours: Colours = PAGE) -> tuple[Figure, list[Axes]]:
+    """An empty figure of `rows` axes that share x, in the report's style; `colours` is PRINT for `to_png`."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_style(colours)):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     return figure, list(axes)
@@ -67,9 +83,16 @@ def to_svg(figure: Figure, name: str, alt: str) -> Markup:
     import matplotlib
 
     buffer = io.StringIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_style(PAGE)):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return Markup(_inline(buffer.getvalue(), name, str(Markup.escape(alt))))
+
+
+def to_png(figure: Figure) -> bytes:
+    """A figure drawn in the colours PRINT as a PNG on white."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=200, facecolor="white")
+    return buffer.getvalue()
 
 
 def _inline(svg: str, name: str, alt: str) -> str:

@@ -29,6 +29,7 @@ class Arena:
     latent_size, memory_size: Nz of V and the cells of M (0 without an M), which decide C's size
     vision, memory, latents: folders of V, M and the encoded episodes, or an export's files of V, M and the starts. A
         dream needs no V and starts from latents; the world needs no latents, and no M where C sees z alone
+    beside: folder of another M, which follows the dreams of the first and whose state C sees in place of that one's
     max_steps, patience, slots: of episodes in the world; `evolve` sets them, and where, as its config says
     """
 
@@ -41,6 +42,7 @@ class Arena:
     vision: Path | None = None
     memory: Path | None = None
     latents: Path | None = None
+    beside: Path | None = None
     max_steps: int | None = None
     patience: int | None = None
     slots: int = 16
@@ -78,7 +80,9 @@ def close_arenas() -> None:
 @lru_cache(maxsize=1)
 def _dream(arena: Arena, version: tuple[str, ...]) -> DreamEngine:
     assert arena.latents is not None
-    return DreamEngine(_memory(arena), arena.controller_shape(), load_starts(arena.latents), arena.spec, arena.dream)
+    beside = None if arena.beside is None else load_memory(arena.beside)
+    starts, shape = load_starts(arena.latents), arena.controller_shape()
+    return DreamEngine(_memory(arena), shape, starts, arena.spec, arena.dream, beside=beside)
 
 
 @lru_cache(maxsize=2)
@@ -101,6 +105,6 @@ def _memory(arena: Arena) -> MDNRNN:
 
 def _version(arena: Arena) -> tuple[str, ...]:
     """Changes when V, M or the latents are made again, so that no process goes on with old ones."""
-    places = [place for place in (arena.vision, arena.memory, arena.latents) if place is not None]
+    places = [place for place in (arena.vision, arena.memory, arena.latents, arena.beside) if place is not None]
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.glob("*.safetensors")))]
     return tuple(f"{file}:{file.stat().st_mtime_ns}" for file in files)

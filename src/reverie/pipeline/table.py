@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from reverie.evaluation.score import Score
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def score_table(world: str, scores: Mapping[str, Score]) -> str:
     """One row a score: mean ± standard deviation, the range, the number of episodes."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"{world}: returns over unseen episodes", title_justify="left")
@@ -18,7 +21,14 @@ def score_table(world: str, scores: Mapping[str, Score]) -> str:
     for name, score in scores.items():
         spread = f"{score.mean:.1f} ± {score.std:.1f}"
         table.add_row(name, spread, f"{score.min:.1f}", f"{score.max:.1f}", str(score.episodes))
-    console = Console(width=88, color_system=None)
+    return as_text(table)
+
+
+def as_text(table: Table, width: int = 88) -> str:
+    """The table as plain lines, the same on a terminal and in a file."""
+    from rich.console import Console
+
+    console = Console(width=width, color_system=None)
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
