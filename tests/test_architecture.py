@@ -30,6 +30,7 @@ ROOMS = [
     "evolution",
     "evaluation",
     "pipeline",
+    "reproduction",
     "lab",
     "bench",
     "interface",

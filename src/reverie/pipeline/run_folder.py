@@ -97,6 +97,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def reproduced(self) -> Path:
+        """The rows of `reverie reproduce`, a folder each, laid out as a run's own."""
+        return self.path / "reproduce"
+
+    @property
     def _sees(self) -> Path:
         """The folder of the last round that trained V."""
         return self._folder(self.round if self.experiment.rounds.vision_updates else 0)

@@ -60,6 +60,12 @@ def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
     yield _each(run.path, run.latents.name, lambda folder: _latents(run))
     yield _each(run.controller, BEST_FILE, load_controller)
     yield _each(run.scores, "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
+    for row in sorted(run.reproduced.glob("*/")):
+        for folder in (row / "memory", row / "controller"):
+            yield _each(folder, "step-*.json", load_checkpoint)
+            yield _each(folder, "metrics.jsonl", read_metrics)
+        yield _each(row / "controller", BEST_FILE, load_controller)
+        yield _each(row / "scores", "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
     yield _each(run.path, VERSIONS, lambda file: run.versions)
     yield _each(run.path, TIMINGS, lambda file: run.timings)
 

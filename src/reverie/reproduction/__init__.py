@@ -1,0 +1,1 @@
+"""The paper's tables again, beside the paper's own figures."""

@@ -1,0 +1,118 @@
+"""The charts of a reproduction: dream against reality over the temperature, and learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from reverie.evaluation.figures import Rows, log_scale, place_legend, series
+from reverie.evaluation.published import Curve, Figure
+from reverie.evaluation.score import Score
+from reverie.evaluation.theme import PAGE, Colours, new_figure
+from reverie.evaluation.wording import number
+from reverie.reproduction.outcome import Outcome, Reproduction
+from reverie.reproduction.plan import BlindPolicy, Evolved
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+TALL = 3.3  # inches
+
+
+class Learning(NamedTuple):
+    """The rows of a search's metrics, how it is named, and whether it is the main run's."""
+
+    label: str
+    rows: Rows
+    main: bool = False
+
+
+def temperatures(found: Reproduction) -> list[Outcome]:
+    """The rows of the sweep over tau, the lowest first."""
+    swept = [one for one in found.outcomes if isinstance(one.row.player, Evolved) and one.row.player.first_round]
+    return sorted(swept, key=lambda one: one.temperature or 0)
+
+
+def transfer(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing:
+    """Score in the dream and in the real world over tau, the paper's beside ours; what lies between is cheated."""
+    figure, (axis,) = new_figure(height=TALL, colours=colours)
+    rows = temperatures(found)
+    taus = np.array([row.temperature for row in rows], float)
+    dream, real = [row.dream for row in rows if row.dream is not None], [row.real for row in rows]
+    higher, lower = (np.array([score.mean for score in scores]) for scores in (dream, real))
+    cheated = (higher > lower).tolist()
+    axis.fill_between(taus, higher, lower, where=cheated, color=colours.dream, alpha=0.12, linewidth=0)
+    _line(axis, taus, dream, colours.dream, "ours, in the dream")
+    _line(axis, taus, real, colours.real, "ours, in reality")
+    _paper_line(axis, taus, [row.row.paper_dream for row in rows], "o:", colours.paper, "paper, in the dream")
+    _paper_line(axis, taus, [row.row.paper_real for row in rows], "s--", colours.paper, "paper, in reality")
+    _baseline(axis, found, colours)
+    axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+    axis.set_xlabel("temperature τ of the dream that C was evolved in")
+    axis.set_title(unit, loc="left", fontsize=10, color=colours.ink)
+    place_legend(figure, columns=2, colour=colours.muted)
+    return figure
+
+
+def transfer_text(found: Reproduction) -> str:
+    """What `transfer` shows, in words."""
+    rows = (
+        f"tau {row.temperature:g}: dream {row.dream.mean:.0f}, real {row.real.mean:.0f}"
+        for row in temperatures(found)
+        if row.dream is not None
+    )
+    return f"Scores over the temperature. {'; '.join(rows)}."
+
+
+def learning_curves(searches: Sequence[Learning], paper: Curve, unit: str, colours: Colours = PAGE) -> Drawing:
+    """Mean of the population by generation, the paper's beside ours, over a logarithmic axis."""
+    figure, (axis,) = new_figure(height=TALL, colours=colours)
+    others = [search for search in searches if not search.main]
+    for place, search in enumerate(others):
+        alpha = 0.25 + 0.6 * (place + 1) / len(others)
+        axis.plot(*series(search.rows, "mean"), color=colours.dream, alpha=alpha, linewidth=1.1, label=search.label)
+    for search in searches:
+        if search.main:
+            axis.plot(*series(search.rows, "mean"), color=colours.ink, linewidth=1.8, label=search.label)
+    if paper:
+        axis.plot(*zip(*paper, strict=True), "o--", color=colours.paper, markersize=3.5, label="paper")
+    log_scale(axis, "x")
+    axis.set_xlabel("generation")
+    axis.set_title(f"population mean, {unit} in the dream", loc="left", fontsize=10, color=colours.ink)
+    place_legend(figure, columns=3, colour=colours.muted)
+    return figure
+
+
+def learning_text(searches: Sequence[Learning], paper: Curve) -> str:
+    """What `learning_curves` shows, in words."""
+    ends = [f"{search.label}: {series(search.rows, 'mean')[1][-1]:.0f}" for search in searches if search.rows]
+    published = ", ".join(f"{mean:g} at generation {generation}" for generation, mean in paper)
+    return f"Mean fitness of the last generation. {'; '.join(ends)}." + (f" The paper: {published}." if paper else "")
+
+
+def _line(axis: Axes, taus: np.ndarray, scores: Sequence[Score], colour: str, label: str) -> None:
+    """Means with their standard errors."""
+    errors = [score.std / np.sqrt(score.episodes) for score in scores]
+    means = [score.mean for score in scores]
+    axis.errorbar(taus, means, errors, color=colour, marker="o", markersize=4, elinewidth=1, label=label)
+
+
+def _paper_line(
+    axis: Axes, taus: np.ndarray, printed: Sequence[Figure | None], form: str, colour: str, label: str
+) -> None:
+    if all(figure is not None for figure in printed):
+        means = [figure.mean for figure in printed if figure is not None]
+        axis.plot(taus, means, form, markersize=3.5, color=colour, label=label)
+
+
+def _baseline(axis: Axes, found: Reproduction, colours: Colours) -> None:
+    """The best policy that sees nothing, in the main world, as a level."""
+    blind = [one for one in found.outcomes if isinstance(one.row.player, BlindPolicy)]
+    blind = [one for one in blind if one.row.world == found.plan.world]
+    if blind:
+        best = max(blind, key=lambda one: one.real.mean)
+        label = f"{best.row.label}: {number(best.real.mean)}"
+        axis.axhline(best.real.mean, color=colours.random, linewidth=1.2, linestyle="-.", label=label)

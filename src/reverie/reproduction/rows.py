@@ -1,0 +1,96 @@
+"""Bringing a row to its end: evolving its C where it has one of its own, and scoring. What is done stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reverie.evaluation.score import Score, evaluate_agent, evaluate_dream, evaluate_policy
+from reverie.evolution.train import evolve
+from reverie.files.checkpoint import latest_checkpoint
+from reverie.pipeline.opening import encoded, trained_in
+from reverie.pipeline.reporting import real_steps
+from reverie.reproduction.outcome import Outcome
+from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Row
+from reverie.reproduction.row_folder import RowFolder
+from reverie.reproduction.work import Work
+from reverie.rollouts.policies import random_policy
+from reverie.rollouts.store import Store
+
+
+def finish(work: Work, row: Row) -> Outcome:
+    """Bring a row to its end, from wherever it is."""
+    if isinstance(row.player, Evolved):
+        _evolve(work, row, row.player)
+    dreamt = isinstance(row.player, Evolved) or (work.is_main(row) and "dream" in work.own_scores)
+    dream = _dream_score(work, row) if dreamt else None
+    real = _real_score(work, row)
+    tau = None if dream is None else dream.temperature
+    return Outcome(row, tau, dream, real, _seconds(work, row), _real_steps(work, row))
+
+
+def _evolve(work: Work, row: Row, player: Evolved) -> None:
+    folder, config = work.folder_of(row), work.evolution
+    done = latest_checkpoint(folder.controller)
+    if work.is_own_search(player) or (done is not None and done.step >= config.generations):
+        return
+    with folder.timed():
+        if player.untrained and latest_checkpoint(folder.memory) is None:
+            _save_untrained(work, player, folder)
+        evolve(config, work.arena(row), folder.controller, work.run.experiment.seed, work.pool)
+
+
+def _save_untrained(work: Work, player: Evolved, folder: RowFolder) -> None:
+    """The random weights that the run's own M began with."""
+    from reverie.memory.train import train_memory
+
+    experiment, actions = work.run.experiment, trained_in(work.run).spec.actions
+    latents = encoded(work.source(player))
+    train_memory(replace(experiment.memory, updates=0), latents, actions, folder.memory, experiment.seed)
+
+
+def _dream_score(work: Work, row: Row) -> Score:
+    def play() -> Score:
+        return evaluate_dream(work.arena(row), work.trained(row).params, work.episodes, work.seed, work.pool)
+
+    own = work.own_scores.get("dream") if work.is_main(row) else None
+    return work.folder_of(row).score("dream", work.episodes, work.seed, play, own)
+
+
+def _real_score(work: Work, row: Row) -> Score:
+    def play() -> Score:
+        player, played = row.player, (work.episodes, work.seed, work.pool)
+        if isinstance(player, BlindPolicy):
+            return evaluate_policy(row.world, player.policy, *played)
+        blinded = isinstance(player, MainAgent) and player.blinded
+        return evaluate_agent(work.trained(row).agent(), *played, world=row.world, blinded=blinded)
+
+    return work.folder_of(row).score("world", work.episodes, work.seed, play, _own_real_score(work, row))
+
+
+def _own_real_score(work: Work, row: Row) -> Score | None:
+    """What the run itself has scored already."""
+    if work.is_main(row):
+        return work.own_scores.get("agent")
+    is_random = row.player == BlindPolicy(random_policy(row.world)) and row.world == work.plan.world
+    return work.own_scores.get("random") if is_random else None
+
+
+def _seconds(work: Work, row: Row) -> float:
+    """Of the row's own work, and of the part of the run's that is the row's too."""
+    own, timings = work.folder_of(row).seconds, work.run.timings
+    if work.is_main(row):
+        return own + sum(timings.values())
+    if isinstance(row.player, Evolved) and work.is_own_search(row.player):
+        return own + timings.get("controller", 0.0)
+    return own
+
+
+def _real_steps(work: Work, row: Row) -> int:
+    """Steps of the real episodes that the row's V, M and C learned from."""
+    player, store = row.player, Store(work.run.rollouts)
+    if isinstance(player, BlindPolicy):
+        return 0
+    if isinstance(player, MainAgent):
+        return real_steps(work.run, store)
+    known = work.run.experiment.episodes_by(work.source(player).round)
+    return sum(entry.steps for entry in store.entries if entry.index < known)

@@ -1,0 +1,110 @@
+"""What the rows of a plan share: a finished run, and for each row which V, M, C and dream of it are the row's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reverie.evaluation.score import Score
+from reverie.evolution.config import EvolutionConfig
+from reverie.evolution.train import BEST_FILE
+from reverie.pipeline.opening import trained_in
+from reverie.pipeline.run_folder import RunFolder
+from reverie.pipeline.scoring import read_scores
+from reverie.pipeline.trained import Trained, at_temperature
+from reverie.reproduction.plan import Evolved, MainAgent, Plan, Row
+from reverie.reproduction.row_folder import RowFolder
+from reverie.workers.pool import Workers
+from reverie.worlds.registry import world_spec
+from reverie.worlds.spec import WorldSpec
+
+if TYPE_CHECKING:
+    from reverie.evolution.arena import Arena
+
+
+@dataclass(frozen=True)
+class Work:
+    """A finished run, the plan for it, and on how many episodes of which seeds its rows are scored."""
+
+    run: RunFolder
+    plan: Plan
+    episodes: int
+    seed: int
+    pool: Workers
+
+    @cached_property
+    def own_scores(self) -> dict[str, Score]:
+        """Those of the run itself: agent, random, dream."""
+        return read_scores(self.run)
+
+    @property
+    def spec(self) -> WorldSpec:
+        """The main world."""
+        return world_spec(self.plan.world)
+
+    @property
+    def folder(self) -> Path:
+        """Where all rows are."""
+        return self.run.reproduced
+
+    @property
+    def evolution(self) -> EvolutionConfig:
+        """How the rows' own C are evolved."""
+        return replace(self.plan.evolution or self.run.experiment.evolution, where="dream")
+
+    def is_main(self, row: Row) -> bool:
+        """Whether this is the run's own agent in its own world."""
+        return row.player == MainAgent() and row.world == self.plan.world
+
+    def is_own_search(self, player: Evolved) -> bool:
+        """Whether the run's C is the very one that the row would evolve."""
+        experiment = self.run.experiment
+        in_the_same_dream = self.temperature(player) == experiment.dream.temperature and not player.untrained
+        return in_the_same_dream and experiment.rounds.count == 0 and self.evolution == experiment.evolution
+
+    def source(self, player: Evolved) -> RunFolder:
+        """The round whose V and M a row takes."""
+        return self.run.at(0) if player.first_round else self.run
+
+    def temperature(self, player: Evolved) -> float:
+        """Tau of the dream that a row's C is evolved in."""
+        given = player.temperature
+        return self.run.experiment.dream.temperature if given is None else given
+
+    def folder_of(self, row: Row) -> RowFolder:
+        """A row's own; that of an earlier one where both are the same computation."""
+        first = next(other for other in self.plan.rows if self._computation(other) == self._computation(row))
+        return RowFolder(self.folder / first.name)
+
+    def search_of(self, row: Row, player: Evolved) -> Path:
+        """The folder of the evolution of the row's C."""
+        return self.run.controller if self.is_own_search(player) else self.folder_of(row).controller
+
+    def arena(self, row: Row) -> Arena:
+        """The dream in which a row's C is evolved and scored."""
+        player = row.player
+        if not isinstance(player, Evolved):
+            return trained_in(self.run).arena("dream")
+        arena = trained_in(self.source(player)).arena("dream")
+        beside = self.folder_of(row).memory if player.untrained else None
+        return replace(arena, dream=at_temperature(arena.dream, self.temperature(player)), beside=beside)
+
+    def trained(self, row: Row) -> Trained:
+        """V, M and C of a row's agent, as it meets the real world."""
+        player = row.player
+        if not isinstance(player, Evolved):
+            return trained_in(self.run)
+        source, folder = trained_in(self.source(player)), self.folder_of(row)
+        parts = replace(source.parts, controller=self.search_of(row, player) / BEST_FILE)
+        if player.untrained:
+            parts = replace(parts, memory=folder.memory)
+        return Trained(folder.path, source.experiment, parts)
+
+    def _computation(self, row: Row) -> tuple[object, ...]:
+        """Equal for rows that are the same computation."""
+        player = row.player
+        if isinstance(player, Evolved):
+            return row.world, self.source(player).round, self.temperature(player), player.untrained
+        return row.world, player

@@ -1,0 +1,66 @@
+"""A small run of two rounds, and its reproduction that nothing interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reverie.evolution.arena import close_arenas
+from reverie.hardware import single_thread
+from reverie.pipeline.presets import make_experiment
+from reverie.pipeline.run import run
+from reverie.pipeline.run_folder import open_run
+from reverie.pipeline.settings import with_changes
+from reverie.reproduction.outcome import Reproduction
+from reverie.reproduction.reproduce import reproduce_run
+from tests.reproduction.parts import EPISODES, SEED, TINY_PLAN
+from tests.runs import copy_run
+
+SMALL = {
+    "collect.episodes": 6,
+    "collect.max-steps": 12,
+    "vision.updates": 4,
+    "vision.batch-size": 4,
+    "memory.hidden-size": 8,
+    "memory.updates": 6,
+    "memory.batch-size": 4,
+    "memory.window": 8,
+    "dream.max-steps": 20,
+    "evolution.population": 4,
+    "evolution.rollouts": 1,
+    "evolution.generations": 2,
+    "evolution.rescore-rollouts": 2,
+    "evaluation-episodes": 2,
+    "rounds.count": 1,
+    "rounds.episodes": 4,
+    "rounds.memory-updates": 3,
+    "rounds.generations": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("REVERIE_QUIET", "1")
+    with single_thread():
+        yield
+    close_arenas()
+
+
+@pytest.fixture(scope="session")
+def two_rounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not to be changed; copy it (`copy_run`)."""
+    path = tmp_path_factory.mktemp("two-rounds") / "run"
+    words = [part for name, value in SMALL.items() for part in (f"--{name}", str(value))]
+    with single_thread():
+        run(with_changes(make_experiment("tiny", "tiny"), words), path, workers=0)
+    return path
+
+
+@pytest.fixture(scope="session")
+def found(two_rounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
+    """The whole plan, brought to its end in one go."""
+    path = copy_run(two_rounds, tmp_path_factory.mktemp("found") / "run")
+    with single_thread():
+        return reproduce_run(open_run(path), TINY_PLAN, EPISODES, SEED, workers=0)

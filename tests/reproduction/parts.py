@@ -1,0 +1,54 @@
+"""A plan for the tiny world with a row of every kind, and outcomes that no run has brought."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from reverie.evaluation.published import Figure
+from reverie.evaluation.score import Score
+from reverie.evolution.config import EvolutionConfig
+from reverie.reproduction.doom import doom_plan
+from reverie.reproduction.outcome import Outcome, Reproduction
+from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Plan, Row
+from reverie.reproduction.significance import compare
+
+EPISODES, SEED = 4, 3
+ELSEWHERE = "reverie.worlds.tiny:reverie/Tiny-v0"  # the same game behind another door
+
+TINY_PLAN = Plan(
+    world="tiny",
+    rows=(
+        Row("main", "main agent", MainAgent(), "tiny", "What the run ends with.", paper_real=Figure(90, 9)),
+        Row("tau-0.50", "trained at τ 0.50", Evolved(0.5, first_round=True), "tiny", "", Figure(99, 1), Figure(12, 5)),
+        Row("tau-1.30", "trained at τ 1.30", Evolved(1.3, first_round=True), "tiny", "", Figure(50, 9), Figure(40, 5)),
+        Row("random", "random policy", BlindPolicy("uniform"), "tiny"),
+        Row("sweep-10", "blind sweep", BlindPolicy("sweep-10"), "tiny"),
+        Row("blinded", "main agent, blinded", MainAgent(blinded=True), "tiny"),
+        Row("trained-m", "C on the trained M", Evolved(), "tiny"),
+        Row("untrained-m", "C on an untrained M", Evolved(untrained=True), "tiny"),
+        Row("elsewhere", "main agent, elsewhere", MainAgent(), ELSEWHERE),
+    ),
+    comparisons=(("main", "sweep-10"), ("trained-m", "untrained-m")),
+    evolution=EvolutionConfig(population=4, rollouts=1, generations=2, rescore_every=1, rescore_rollouts=2),
+    references=(("best of others", Figure(70, 7)),),
+)
+
+
+def score(mean: float, std: float, dream: bool = False, world: str = "doom") -> Score:
+    spread = mean + std * np.random.default_rng(int(mean)).choice([-1.0, 1.0], 100)
+    return Score.of(spread.tolist(), world, 0, "dream" if dream else "world", 1.15 if dream else None)
+
+
+def doom_like(reals: dict[str, float], folder: Path = Path("there")) -> Reproduction:
+    """The Doom plan with these mean scores in reality; the dream of tau scores 2,000 less 1,000 times tau."""
+    plan, outcomes = doom_plan("standard"), []
+    for row in plan.rows:
+        tau = row.player.temperature if isinstance(row.player, Evolved) else None
+        dream = None if tau is None else score(2000 - 1000 * tau, 50, dream=True)
+        real = score(reals.get(row.name, 300.0), 100, world=row.world)
+        outcomes.append(Outcome(row, tau, dream, real, 61.0, 12_345))
+    reality = {outcome.row.name: outcome.real for outcome in outcomes}
+    tests = tuple(compare(a, reality[a], b, reality[b]) for a, b in plan.comparisons)
+    return Reproduction(folder, "standard", plan, tuple(outcomes), tests, 125.0, folder / "reproduce.html", None)

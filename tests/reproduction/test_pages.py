@@ -1,0 +1,98 @@
+"""What a reader is told: the table, the sentence at the top, the charts, the film."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reverie.evaluation.theme import PRINT, to_svg
+from reverie.reproduction.exploit import prolonged
+from reverie.reproduction.figures import Learning, learning_curves, learning_text, transfer, transfer_text
+from reverie.reproduction.page import verdict
+from reverie.reproduction.table import reproduction_table
+from tests.reproduction.parts import doom_like
+
+BETTER = {"main": 1200.0, "sweep-100": 900.0, "tau-0.10": 200.0, "tau-1.15": 1000.0}
+
+
+def test_the_table_has_every_row_beside_the_papers() -> None:
+    lines = reproduction_table(doom_like(BETTER)).splitlines()
+    assert max(map(len, lines)) <= 100 + 60  # the tests below the table are sentences
+    rows = [line for line in lines if line.startswith("│")]
+    assert len(rows) == 17
+    cells = [[cell.strip() for cell in row.strip("│").split("│")] for row in rows]
+    assert cells[0] == ["main agent", "", "", "1,200 ± 100", "", "1092 ± 556"]
+    assert cells[1] == ["trained at τ 0.10", "0.10", "1,900 ± 50", "200 ± 100", "2086 ± 140", "193 ± 58"]
+    assert cells[-1] == ["best of the Gym leaderboard", "", "", "", "", "820 ± 58"]
+    assert not any("…" in row for row in rows)
+    (first,) = [line for line in lines if line.startswith("main agent against blind sweep, 100 steps:")]
+    assert first.startswith("main agent against blind sweep, 100 steps: +300 [+")
+    assert first.endswith("p = 1e-05")
+    assert "paired sign-flip permutation test" in lines[-2]
+    assert lines[-1] == "2 min 5 s in this call; page: there/reproduce.html"
+
+
+@pytest.mark.parametrize(
+    ("main", "sentence"),
+    [
+        (
+            1200,
+            "In reality the main agent scores 1,200 on average, where the paper has 1,092. Blind sweep, 100 steps: "
+            "900; the agent is better by more than chance explains (p = 1e-05).",
+        ),
+        (
+            900,
+            "In reality the main agent scores 900 on average, where the paper has 1,092. Blind sweep, 100 steps: 900; "
+            "the gap is no wider than chance explains (p = 1).",
+        ),
+        (
+            600,
+            "In reality the main agent scores 600 on average, where the paper has 1,092. Blind sweep, 100 steps: 900; "
+            "the agent is worse by more than chance explains (p = 1e-05).",
+        ),
+    ],
+)
+def test_the_main_result_in_one_honest_sentence(main: float, sentence: str) -> None:
+    assert verdict(doom_like({"main": main, "sweep-100": 900})) == sentence
+
+
+def test_the_chart_over_tau_shows_ours_and_the_papers() -> None:
+    found = doom_like(BETTER)
+    (axis,) = transfer(found, "steps survived").axes
+    shown = {line.get_label(): (line.get_xdata(), line.get_ydata()) for line in axis.lines}
+    taus = [0.1, 0.5, 1.0, 1.15, 1.3]
+    paper = {"paper, in the dream": [2086, 2060, 1145, 918, 732], "paper, in reality": [193, 196, 868, 1092, 753]}
+    for label, means in paper.items():
+        np.testing.assert_allclose(np.array(shown[label], float), [taus, means])
+    assert "blind sweep, 100 steps: 900" in shown
+    ours = {container.get_label(): container.lines[0].get_ydata() for container in axis.containers}
+    np.testing.assert_allclose(ours["ours, in the dream"], [1900, 1500, 1000, 850, 700])
+    np.testing.assert_allclose(ours["ours, in reality"], [200, 300, 300, 1000, 300])
+    assert transfer_text(found).startswith("Scores over the temperature. tau 0.1: dream 1900, real 200; tau 0.5:")
+
+
+def test_learning_curves_stand_beside_the_published_one() -> None:
+    rows = [{"step": step, "mean": 100.0 * step} for step in (1, 2, 3)]
+    searches = [Learning("τ 0.10", rows), Learning("main run", rows, main=True)]
+    (axis,) = learning_curves(searches, ((25, 515), (1800, 897)), "steps survived").axes
+    assert [line.get_label() for line in axis.lines] == ["τ 0.10", "main run", "paper"]
+    assert (axis.get_xscale(), axis.lines[2].get_xdata()[-1]) == ("log", 1800)
+    assert learning_text(searches, ((25, 515),)) == (
+        "Mean fitness of the last generation. τ 0.10: 300; main run: 300. The paper: 515 at generation 25."
+    )
+
+
+def test_charts_are_drawn_for_the_page_and_for_paper() -> None:
+    found = doom_like(BETTER)
+    page = to_svg(transfer(found, "steps"), "transfer", "a chart")
+    assert "var(--dream)" in page
+    assert "#0a0b0" not in page
+    printed = transfer(found, "steps", PRINT)
+    assert printed.axes[0].containers[0].lines[0].get_color() == PRINT.dream
+
+
+def test_what_ended_goes_dark() -> None:
+    frames = np.full((3, 64, 64, 3), 100, np.uint8)
+    longer = prolonged(frames, 5)
+    assert longer[:, 0, 0, 0].tolist() == [100, 100, 100, 35, 35]
+    assert prolonged(frames, 2).shape == (2, 64, 64, 3)
