@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check
+.PHONY: help setup run test check browser
 
 help:
 	@echo "make run    set up, then learn Doom's world, train in the dream, score in the game (about 15 minutes)"
 	@echo "make test   set up, then every check: format, lint, types, tests"
+	@echo "make browser  install Debian's Chromium, which the tests of the lab drive where they find it"
 	@echo "make setup  only create .venv and install what constraints.txt pins"
 
 setup: $(VENV)/.installed
@@ -29,3 +30,6 @@ check:
 	$(BIN)/ruff check src tests docs/images
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+browser:
+	command -v chromium || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }

@@ -44,6 +44,12 @@ def _wait() -> None:
 def _sources(runs: Sequence[Path]) -> list[LabSource]:
     announce("lab: opening V, M and C")
     sources = [lab_source(run) for run in runs]
+    check_same_world(sources)
+    return sources
+
+
+def check_same_world(sources: Sequence[LabSource]) -> None:
+    """Refuse runs that cannot dream side by side."""
     first = sources[0].spec
     for source in sources[1:]:
         if source.spec.actions != first.actions or source.spec.name != first.name:
@@ -51,4 +57,3 @@ def _sources(runs: Sequence[Path]) -> list[LabSource]:
                 f"{source.name} is a run of {source.spec.name!r} and {sources[0].name} one of {first.name!r}; "
                 "give two runs of one world"
             )
-    return sources
