@@ -41,7 +41,7 @@ def test_draws_look_random_over_indices_and_over_steps() -> None:
     over_steps = np.concatenate([noise.uniform(3, noise.COMPONENT, step, 1) for step in range(4000)])
     for draws in (noise.uniform(3, noise.COMPONENT, 0, 4000), over_steps):
         assert stats.kstest(draws, "uniform").pvalue > 0.001
-        assert 0 <= draws.min()
+        assert draws.min() >= 0
         assert draws.max() < 1
         assert abs(np.corrcoef(draws[1:], draws[:-1])[0, 1]) < 0.06
     normal = noise.normal(3, noise.SPREAD, 0, 4000)

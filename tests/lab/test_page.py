@@ -202,7 +202,8 @@ def test_two_dreams_go_on_side_by_side(lab: Visit, panel: str) -> None:
         place.locator("button:text-is('Step')").click()
         lab.page.wait_for_timeout(200)
     lab.page.wait_for_function(
-        "panel => [...document.querySelectorAll(`#panel-${panel} .note`)].every((note) => note.textContent !== '0 steps')",
+        """panel => [...document.querySelectorAll(`#panel-${panel} .note`)]
+            .every((note) => note.textContent !== "0 steps")""",
         arg=panel,
     )
     after = [picture(stage) for stage in place.locator(".stage").all()]

@@ -22,7 +22,6 @@ from reverie.pipeline.run_folder import RunFolder, open_run
 from reverie.pipeline.scoring import read_scores
 from reverie.pipeline.shipped import open_trained
 from reverie.progress import announce
-from reverie.reproduction.work import FOLDER
 from reverie.rollouts.store import Store
 from reverie.vision.encode import encode_frames
 from reverie.workers.seeds import evaluation_seeds
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 RECORDED, STEPS = 3, 600  # episodes of the store to look at, and steps of each
 SURVEYED = 1500  # frames on the map
-CHEAT = f"{FOLDER}/tau-0.10"  # where `reverie reproduce doom` keeps the agent of its coolest dream
+CHEAT = "reproduce/tau-0.10"  # where `reverie reproduce doom` keeps the agent of its coolest dream
 CHEAT_TEMPERATURE = 0.1
 AWAKE, ASLEEP = "in the real world", "in its dream"
 

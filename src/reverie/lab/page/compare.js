@@ -88,8 +88,10 @@ export class ComparePanel {
   async show() {
     await Promise.all(this.lab.runs.map(({ about }) => this.lab.engine.open(about)));
     await this.pair.show();
-    this.difference.draw();
+    this.redraw();
   }
+
+  redraw() { this.difference.draw(); }
 
   hide() { this.pair.hide(); }
 }

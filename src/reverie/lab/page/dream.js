@@ -95,6 +95,10 @@ export class DreamPanel {
       await this.restart();
       if (!this.lab.calm) this.clock.play();
     } else if (this.resume) this.clock.play();
+    this.redraw();
+  }
+
+  redraw() {
     this.done?.draw();
     this.reward?.draw();
   }
@@ -114,6 +118,7 @@ export class DreamPanel {
 
   async restart() {
     clearTimeout(this.again);
+    this.again = undefined;
     const begin = this.from ?? { z: this.lab.data.start(this.seed.value) };
     const message = { key: KEY, run: this.lab.about.folder, seed: this.seed.value, ...begin };
     const { pixels } = await this.lab.engine.ask("start", message);

@@ -123,6 +123,8 @@ export class LatentsPanel {
     await this.#refresh();
   }
 
+  redraw() { this.map.draw(); }
+
   hide() {}
 }
 

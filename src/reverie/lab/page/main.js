@@ -118,6 +118,9 @@ export async function main() {
       tabs.panels[0].clock.play();
       tabs.panels[0].stage.screen.focus();
     };
+    const redraw = () => tabs.panels.forEach((panel) => { if (!panel.element.hidden) panel.redraw?.(); });
+    addEventListener("resize", redraw);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
     document.getElementById("lab").replaceChildren(tabs.element, ...tabs.panels.map(({ element }) => element), footer(lab));
     const asked = tabs.panels.findIndex(({ name }) => `#${name.toLowerCase()}` === location.hash);
     await tabs.open(Math.max(0, asked));

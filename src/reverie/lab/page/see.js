@@ -58,8 +58,10 @@ export class SeePanel {
   async show() {
     if (!this.lab.about.episodes.length) return;
     if (!this.episode) await this.#open();
-    this.surprise.draw();
+    this.redraw();
   }
+
+  redraw() { this.surprise?.draw(); }
 
   hide() { this.clock?.pause(); }
 
