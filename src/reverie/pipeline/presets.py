@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from reverie.controller.config import ControllerConfig
@@ -12,6 +12,7 @@ from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
 from reverie.memory.config import MemoryConfig
 from reverie.pipeline.experiment import PRESETS, Experiment, Preset
+from reverie.pipeline.rounds import RoundsConfig
 from reverie.rollouts.config import CollectConfig
 from reverie.vision.config import VisionConfig
 
@@ -41,6 +42,8 @@ def make_experiment(world: str, preset: str = "quick", *, seed: int = 0, evolve_
         controller=settings.controller,
         dream=settings.dream,
         evolution=replace(settings.evolution, where=where),
+        rounds=settings.rounds,
+        mirror=settings.mirror,
     )
 
 
@@ -55,6 +58,8 @@ class _Settings:
     controller: ControllerConfig
     dream: DreamConfig
     evolution: EvolutionConfig
+    rounds: RoundsConfig = field(default_factory=RoundsConfig)
+    mirror: bool = False
 
 
 def _heads(settings: _Settings, where: Where) -> MemoryConfig:
@@ -88,24 +93,32 @@ def _doom(preset: Preset) -> _Settings:
     vision = {
         "tiny": VisionConfig(**sharp, batch_size=32, updates=40),
         "quick": VisionConfig(**sharp, updates=2000),
-        "standard": VisionConfig(**sharp, updates=12_000),
+        "standard": VisionConfig(**sharp, updates=8000),
         "paper": VisionConfig(latent_size=64, updates=120_000),
     }
     memory = {
         "tiny": MemoryConfig(**sizes, batch_size=8, window=32, updates=20),
         "quick": MemoryConfig(**sizes, batch_size=64, window=100, updates=1400, decay=0.9985),
-        "standard": MemoryConfig(**sizes, batch_size=100, window=250, updates=4000, decay=0.9995),
+        "standard": MemoryConfig(**sizes, batch_size=64, window=64, updates=12_000, decay=0.99968),
         "paper": MemoryConfig(**sizes, updates=24_400, decay=0.99999),
     }
     evolution = {
         "tiny": EvolutionConfig(population=8, rollouts=2, generations=2, rescore_rollouts=4),
         "quick": EvolutionConfig(rollouts=8, generations=25, rescore_every=5, rescore_rollouts=64),
-        "standard": EvolutionConfig(generations=200, rescore_every=10),
+        "standard": EvolutionConfig(population=128, generations=60, rescore_every=10),
         "paper": EvolutionConfig(generations=1800, rescore_rollouts=1024),
     }
-    controller = ControllerConfig(features="zch", bias=False)
-    dream = DreamConfig(temperature=1.15)
-    return _Settings(True, collect[preset], vision[preset], memory[preset], controller, dream, evolution[preset])
+    return _Settings(
+        survival=True,
+        collect=collect[preset],
+        vision=vision[preset],
+        memory=memory[preset],
+        controller=ControllerConfig(features="zch", bias=False),
+        dream=DreamConfig(temperature=1.15),
+        evolution=evolution[preset],
+        rounds=RoundsConfig(count=2, memory_updates=3000, generations=75) if preset == "standard" else RoundsConfig(),
+        mirror=preset == "standard",
+    )
 
 
 def _carracing(preset: Preset) -> _Settings:
