@@ -16,7 +16,7 @@ from reverie.reproduction.significance import DRAWS, bootstrap_interval, compare
         ([1.0] * 5, 2 / 32),
         ([-1.0] * 5, 2 / 32),
         ([3.0, 1.0, 1.0], 2 / 8),
-        ([3.0, 1.0, -1.0], 4 / 8),
+        ([3.0, 1.0, -1.0], 6 / 8),
         ([0.0] * 6, 1.0),
         ([2.0, -2.0], 1.0),
     ],

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 TALL = 3.3  # inches
+LINE_SHARE = 0.055  # of the height of the axes, that a line of small text takes
 
 
 class Learning(NamedTuple):
@@ -43,13 +44,13 @@ def transfer(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing
     taus = np.array([row.temperature for row in rows], float)
     dream, real = [row.dream for row in rows if row.dream is not None], [row.real for row in rows]
     higher, lower = (np.array([score.mean for score in scores]) for scores in (dream, real))
-    cheated = (higher > lower).tolist()
-    axis.fill_between(taus, higher, lower, where=cheated, color=colours.dream, alpha=0.12, linewidth=0)
+    cheated = axis.fill_between(taus, higher, lower, where=(higher > lower).tolist(), interpolate=True)
+    cheated.set(facecolor=colours.dream, alpha=0.12, linewidth=0)
     _line(axis, taus, dream, colours.dream, "ours, in the dream")
     _line(axis, taus, real, colours.real, "ours, in reality")
     _paper_line(axis, taus, [row.row.paper_dream for row in rows], "o:", colours.paper, "paper, in the dream")
     _paper_line(axis, taus, [row.row.paper_real for row in rows], "s--", colours.paper, "paper, in reality")
-    _baseline(axis, found, colours)
+    _marked(axis, found, colours)
     axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
     axis.set_xlabel("temperature τ of the dream that C was evolved in")
     axis.set_title(unit, loc="left", fontsize=10, color=colours.ink)
@@ -70,16 +71,14 @@ def transfer_text(found: Reproduction) -> str:
 def learning_curves(searches: Sequence[Learning], paper: Curve, unit: str, colours: Colours = PAGE) -> Drawing:
     """Mean of the population by generation, the paper's beside ours, over a logarithmic axis."""
     figure, (axis,) = new_figure(height=TALL, colours=colours)
-    others = [search for search in searches if not search.main]
-    for place, search in enumerate(others):
-        alpha = 0.25 + 0.6 * (place + 1) / len(others)
-        axis.plot(*series(search.rows, "mean"), color=colours.dream, alpha=alpha, linewidth=1.1, label=search.label)
     for search in searches:
-        if search.main:
-            axis.plot(*series(search.rows, "mean"), color=colours.ink, linewidth=1.8, label=search.label)
+        colour, width = (colours.ink, 1.8) if search.main else (colours.dream, 1.1)
+        label = "main run" if search.main else "_"
+        axis.plot(*series(search.rows, "mean"), color=colour, linewidth=width, label=label)
     if paper:
         axis.plot(*zip(*paper, strict=True), "o--", color=colours.paper, markersize=3.5, label="paper")
     log_scale(axis, "x")
+    _label_ends(axis, [search for search in searches if not search.main and search.rows], colours)
     axis.set_xlabel("generation")
     axis.set_title(f"population mean, {unit} in the dream", loc="left", fontsize=10, color=colours.ink)
     place_legend(figure, columns=3, colour=colours.muted)
@@ -108,11 +107,25 @@ def _paper_line(
         axis.plot(taus, means, form, markersize=3.5, color=colour, label=label)
 
 
-def _baseline(axis: Axes, found: Reproduction, colours: Colours) -> None:
-    """The best policy that sees nothing, in the main world, as a level."""
+def _marked(axis: Axes, found: Reproduction, colours: Colours) -> None:
+    """The main agent as a star, and the best policy that sees nothing, in the same world, as a level."""
+    main = found.outcomes[0]
+    if main.temperature is not None:
+        label = f"{main.row.label}, in reality: {number(main.real.mean)}"
+        axis.plot([main.temperature], [main.real.mean], "*", color=colours.real, markersize=10, label=label)
     blind = [one for one in found.outcomes if isinstance(one.row.player, BlindPolicy)]
     blind = [one for one in blind if one.row.world == found.plan.world]
     if blind:
         best = max(blind, key=lambda one: one.real.mean)
         label = f"{best.row.label}: {number(best.real.mean)}"
         axis.axhline(best.real.mean, color=colours.random, linewidth=1.2, linestyle="-.", label=label)
+
+
+def _label_ends(axis: Axes, searches: Sequence[Learning], colours: Colours) -> None:
+    """Each curve's name at its end; names that would cover each other are moved apart."""
+    low, high = axis.get_ylim()
+    lowest = low
+    for search in sorted(searches, key=lambda one: series(one.rows, "mean")[1][-1]):
+        steps, means = series(search.rows, "mean")
+        lowest = max(lowest + (high - low) * LINE_SHARE, means[-1])
+        axis.text(steps[-1] * 1.15, lowest, search.label, color=colours.dream, fontsize=7.5, va="center")

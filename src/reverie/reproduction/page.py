@@ -103,7 +103,8 @@ def _searches(work: Work) -> list[Learning]:
     for row in work.plan.rows:
         if isinstance(row.player, Evolved):
             folder = work.search_of(row, row.player)
-            found.setdefault(folder, Learning(row.label, read_metrics(folder / "metrics.jsonl")))
+            label = f"τ {work.temperature(row.player):.2f}{', untrained M' if row.player.untrained else ''}"
+            found.setdefault(folder, Learning(label, read_metrics(folder / "metrics.jsonl")))
     own: list[dict[str, Any]] = []
     for number_ in range(work.run.round + 1):
         before = own[-1]["step"] if own else 0

@@ -42,6 +42,8 @@ def reproduce(
         raise ReverieError(f"cannot reproduce {name!r}; expected {' or '.join(PLANS)}")
     if episodes < 1:
         raise ReverieError(f"--episodes is {episodes}; expected at least 1")
+    if seed < 0:
+        raise ReverieError(f"--seed is {seed}; expected 0 or more")
     folder = folder or Path("runs") / f"{name}-{preset or DEFAULT_PRESET}"
     experiment = main_experiment(name, preset, folder)
     if not _is_finished(folder):

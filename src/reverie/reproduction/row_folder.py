@@ -52,10 +52,10 @@ class RowFolder:
     def score(self, where: Where, episodes: int, seed: int, play: Callable[[], Score], known: Score | None) -> Score:
         """The score over so many episodes of these seeds: `known`, or the one that is kept, or that of `play`."""
         file = self.path / "scores" / f"{where}.json"
-        if known is None and file.exists():
-            known = Score.from_dict(read_json(file), str(file))
-        if known is not None and (known.episodes, known.seed) == (episodes, seed):
-            return known
+        kept = Score.from_dict(read_json(file), str(file)) if file.exists() else None
+        for score in (known, kept):
+            if score is not None and (score.episodes, score.seed) == (episodes, seed):
+                return score
         with self.timed():
             score = play()
             write_json(file, score.as_dict())
