@@ -62,7 +62,8 @@ class Work:
         """Whether the run's C is the very one that the row would evolve."""
         experiment = self.run.experiment
         in_the_same_dream = self.temperature(player) == experiment.dream.temperature and not player.untrained
-        return in_the_same_dream and experiment.rounds.count == 0 and self.evolution == experiment.evolution
+        from_scratch = experiment.rounds.count == 0 and experiment.start_from is None
+        return in_the_same_dream and from_scratch and self.evolution == experiment.evolution
 
     def source(self, player: Evolved) -> RunFolder:
         """The round whose V and M a row takes."""
