@@ -86,6 +86,15 @@ def picture(place: Locator) -> str:
     return hashlib.sha256(place.locator("canvas").first.evaluate("canvas => canvas.toDataURL()").encode()).hexdigest()
 
 
+def changed(page: Page, place: Locator, before: str) -> str:
+    """Wait until `place` shows another picture than `before`; its digest."""
+    for _ in range(PATIENCE // 50):
+        if (now := picture(place)) != before:
+            return now
+        page.wait_for_timeout(50)
+    raise AssertionError("the picture stayed as it was")
+
+
 def test_a_hundred_steps_by_keys(lab: Visit, tmp_path: Path) -> None:
     panel, page = lab.open("dream"), lab.page
     panel.get_by_text("You", exact=True).click()
@@ -212,17 +221,19 @@ def test_two_dreams_go_on_side_by_side(lab: Visit, panel: str) -> None:
 
 def test_the_timeline_shows_the_real_frames_and_leads_into_the_dream(lab: Visit) -> None:
     place, page = lab.open("see"), lab.page
-    time = place.locator("input[type=range]")
-    time.focus()
-    page.keyboard.press("End")
+    place.locator("select").select_option("0")
     page.wait_for_function("() => document.querySelector('#panel-see .said').textContent.startsWith('Surprise')")
-    real = place.locator(".stage.real")
-    last = picture(real)
+    time, real = place.locator("input[type=range]"), place.locator(".stage.real")
+    time.focus()
+    before = picture(real)
+    page.keyboard.press("End")
+    last = changed(page, real, before)
     page.keyboard.press("Home")
-    page.wait_for_function("() => document.querySelector('#panel-see .said').textContent.startsWith('The first')")
+    first = changed(page, real, last)
+    assert place.locator(".said").inner_text().startswith("The first frame")
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    assert picture(real) != last
+    changed(page, real, first)
     place.get_by_role("button", name="Enter the dream here").click()
     page.wait_for_selector("body[data-panel=dream]")
     assert page.locator("#panel-dream .note").inner_text() == "from step 5 of a real episode"
@@ -236,8 +247,7 @@ def test_the_map_is_wandered_by_keys(lab: Visit) -> None:
     place.get_by_role("application").focus()
     for key in ("ArrowRight", "Shift+ArrowUp", "Shift+ArrowUp"):
         lab.page.keyboard.press(key)
-    lab.page.wait_for_timeout(500)
-    assert picture(place) != before
+    changed(lab.page, place, before)
     assert [slider.input_value() for slider in place.locator(".sliders input").all()] != values
 
 

@@ -67,14 +67,17 @@ export class SeePanel {
 
   async #open() {
     this.clock.pause();
+    const opened = (this.opened = (this.opened ?? 0) + 1);
     const { data, engine, about } = this.lab, episode = about.episodes[Number(this.which.value)];
     this.said.textContent = "M is reading this episode …";
     this.episode = null;
     const mu = data.rows(episode.mu), actions = data.flat(episode.actions);
-    this.sheet = await data.sheet(episode);
-    this.followed = await engine.ask("follow", {
+    const sheet = await data.sheet(episode);
+    const followed = await engine.ask("follow", {
       run: about.folder, mu: data.flat(episode.mu).slice(), actions: actions.slice(), steps: episode.steps });
-    Object.assign(this, { mu, episode, actions: data.rows(episode.actions), nll: data.flat(episode.surprise) });
+    if (opened !== this.opened) return; // another one was chosen meanwhile
+    const nll = data.flat(episode.surprise);
+    Object.assign(this, { sheet, followed, mu, episode, nll, actions: data.rows(episode.actions) });
     this.time.input.max = episode.steps;
     this.surprise.values = this.nll;
     this.sorted = Array.from(this.nll.keys()).sort((a, b) => this.nll[b] - this.nll[a]).slice(0, 12);
@@ -84,15 +87,17 @@ export class SeePanel {
 
   // Let M dream on alone from frame t, with the actions that were really taken.
   async #anchor(t) {
-    const { engine, about } = this.lab;
-    this.from = Math.min(t, this.episode.steps - 1);
-    this.free = [this.mu[this.from]];
+    const { engine, about } = this.lab, { episode, actions } = this;
+    if (!episode) return;
+    this.from = Math.min(t, episode.steps - 1);
+    const free = (this.free = [this.mu[this.from]]);
     await engine.ask("start", { key: KEY, run: about.folder, seed: 1, ...this.#state(this.from) });
-    const last = Math.min(this.episode.steps, this.from + AHEAD);
+    const last = Math.min(episode.steps, this.from + AHEAD);
     for (let step = this.from; step < last; step++) {
-      const { z } = await engine.ask("step", { key: KEY, agent: null, action: Array.from(this.actions[step]),
+      const { z } = await engine.ask("step", { key: KEY, agent: null, action: Array.from(actions[step]),
         temperature: about.temperature, show: false });
-      this.free.push(z);
+      if (free !== this.free) return; // it was asked to dream from elsewhere meanwhile
+      free.push(z);
     }
     this.surprise.from = this.from;
     this.surprise.until = last;
@@ -116,7 +121,7 @@ export class SeePanel {
     if (this.painting) return;
     this.painting = true;
     try {
-      for (let painted = -1; painted !== this.wanted;) await this.#paint(painted = this.wanted);
+      for (let painted = -1; painted !== this.wanted && this.episode;) await this.#paint(painted = this.wanted);
     } finally {
       this.painting = false;
     }
@@ -145,11 +150,13 @@ export class SeePanel {
   }
 
   async #forward() {
+    if (!this.episode) return;
     if (this.time.value >= this.episode.steps) this.clock.pause();
     else await this.#seek(this.time.value + 1);
   }
 
   #nextSurprise() {
+    if (!this.episode) return;
     const places = this.sorted.map((t) => t + 1).sort((a, b) => a - b);
     const t = places.find((place) => place > this.time.value) ?? places[0];
     this.#seek(t);
@@ -157,6 +164,7 @@ export class SeePanel {
   }
 
   #enter() {
+    if (!this.episode) return;
     const t = Math.min(this.time.value, this.episode.steps);
     this.lab.enterDream({ ...this.#state(t), words: `step ${t} of a real episode` });
   }

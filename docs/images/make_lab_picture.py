@@ -1,0 +1,60 @@
+"""The README's moving picture: the dream lab's first panel while its agent plays.
+
+python docs/images/make_lab_picture.py runs/doom-quick docs/images/lab.webp
+
+Needs a browser (Debian's chromium) and Playwright, which the extra `dev` brings.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from reverie.lab.bundle import write_lab
+from reverie.lab.opening import lab_source
+from reverie.lab.server import serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+SHOTS, EVERY, FIRST = 60, 3, 30  # pictures, steps between two, steps before the first
+SIZE, WIDTH = {"width": 1060, "height": 960}, 760  # of the window, and of the picture
+PATIENCE = 600_000  # milliseconds
+MILLISECONDS = 85  # that each picture is shown: three steps of Doom at its own pace
+
+
+def main(run: str, picture: str) -> None:
+    """Write one animated WebP."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_lab(Path(folder), [lab_source(run)])
+        with serving(Path(folder)) as server, sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = browser.new_page(viewport=SIZE, reduced_motion="reduce")  # it stands still between two steps
+            page.set_default_timeout(PATIENCE)
+            page.goto(server.address)
+            page.wait_for_selector("body[data-state=ready]")
+            images = _film(page)
+    first, *rest = [image.resize((WIDTH, round(image.height * WIDTH / image.width))) for image in images]
+    first.save(picture, save_all=True, append_images=rest, duration=MILLISECONDS, loop=0, quality=55, method=6)
+
+
+def _film(page: Page) -> list[Image.Image]:
+    screen, panel = page.locator("#panel-dream .screen"), page.locator("#panel-dream .two")
+    images = []
+    for step in range(1, FIRST + SHOTS * EVERY + 1):
+        screen.press(".")
+        page.wait_for_function("n => document.body.dataset.steps === String(n)", arg=step)
+        if step > FIRST and step % EVERY == 0:
+            images.append(Image.open(io.BytesIO(panel.screenshot())).convert("RGB"))
+    return images
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
