@@ -40,9 +40,9 @@ class Command:
 def _run(words: w.Run, settings: list[str]) -> Result:
     from reverie.pipeline.run import run
 
-    experiment = experiment_of(words, settings)
-    folder = words.run_dir or Path("runs") / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', words.world)}-{words.preset}"
-    result = run(experiment, folder, workers=_workers(words.workers), device=words.device)
+    name = f"{words.world}-{words.preset}" + (f"-from-{Path(words.from_).name}" if words.from_ else "")
+    folder = words.run_dir or Path("runs") / re.sub(r"[^A-Za-z0-9.-]+", "-", name)
+    result = run(_new_experiment(words, settings), folder, workers=_workers(words.workers), device=words.device)
     return Result(json.dumps(result.as_dict()) if words.json else result.table())
 
 
@@ -51,9 +51,10 @@ def _stage(name: Literal["collect", "vision", "memory", "controller"]) -> Callab
         from reverie.pipeline import stages
         from reverie.pipeline.run_folder import create_run, open_run
 
-        given = [f"--{n.replace('_', '-')}" for n in ("preset", "seed", "evolve_in") if getattr(words, n) is not None]
+        new = {"preset": words.preset, "seed": words.seed, "evolve-in": words.evolve_in, "from": words.from_}
+        given = [f"--{name}" for name, value in new.items() if value is not None]
         if words.world is not None:
-            folder = create_run(words.run, experiment_of(words, settings))
+            folder = create_run(words.run, _new_experiment(words, settings))
         elif given or settings:
             raise ReverieError(f"{[*given, *settings][0]} is for a new run; add --world WORLD, or leave it out")
         else:
@@ -159,6 +160,14 @@ def experiment_of(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
         evolve_in=words.evolve_in,  # type: ignore[arg-type]
     )
     return with_changes(experiment, settings)
+
+
+def _new_experiment(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
+    """The experiment of the words, at the weights that it is to begin at."""
+    from reverie.pipeline.starting import starting_from
+
+    experiment = experiment_of(words, settings)
+    return experiment if words.from_ is None else starting_from(experiment, words.from_)
 
 
 def _workers(given: int | None) -> int:

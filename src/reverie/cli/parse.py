@@ -12,7 +12,7 @@ from typing import Any
 
 from reverie.errors import ReverieError
 
-PLAIN_SETTINGS = ("--evaluation-episodes", "--evaluation_episodes")  # settings of no section, so without a dot
+PLAIN_SETTINGS = ("--evaluation-episodes", "--evaluation_episodes", "--mirror")  # of no section, so without a dot
 FAULTS = (
     (re.compile(r"Error parsing (\S+): .*?'(.*?)'"), r"\1 cannot be '\2'"),
     (re.compile(r"Missing from .*?: (\S+)"), r"\1 is missing"),
@@ -67,7 +67,7 @@ def _surplus(word: str, kind: type) -> str:
     """The complaint about a word that the command does not take."""
     if not word.startswith("-"):
         return f"{word!r} is one word too many"
-    options = [f"--{field.name.replace('_', '-')}" for field in fields(kind)]
+    options = [f"--{field.name.rstrip('_').replace('_', '-')}" for field in fields(kind)]
     return f"unknown option {word!r}{nearest(word, options)}"
 
 

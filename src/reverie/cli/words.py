@@ -17,6 +17,9 @@ Device = Annotated[str, arg(metavar="{auto,cpu,cuda}")]
 EvolveIn = Annotated[
     str | None, DisallowNone, arg(metavar="{dream,world}", help_behavior_hint="(default: the world's)")
 ]
+Start = Annotated[
+    str | None, DisallowNone, arg(name="from", metavar="{pretrained,NAME,RUN}", help_behavior_hint="")
+]  # `from` cannot be a field
 
 PRESETS = "{tiny,quick,standard,paper}"
 
@@ -35,6 +38,8 @@ class Run:
     """root of every random stream"""
     evolve_in: EvolveIn = None
     """where C trains: in M's dream, or in the world (as the car's does by default)"""
+    from_: Start = None
+    """weights that V, M and C begin at: those that come with Reverie for this world, an agent's by name, or a run's"""
     json: Flag = False
     """print one JSON object on stdout and nothing else"""
     workers: Workers = None
@@ -57,6 +62,8 @@ class Stage:
     """the new run folder's root seed"""
     evolve_in: EvolveIn = None
     """where the new run's C trains"""
+    from_: Start = None
+    """weights that the new run's V, M and C begin at"""
     round: int = 0
     """which round's stage, for runs with rounds; 0 is the first pass"""
     workers: Workers = None

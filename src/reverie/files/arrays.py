@@ -38,7 +38,7 @@ def encode_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] 
     broken = _not_finite(ordered)
     if broken:
         raise ReverieError(f"{broken} became NaN or infinite and was not written to {path}; {DIVERGED}")
-    return save(ordered, metadata={**notes, _DIGEST: _digest(ordered, notes)})
+    return save(ordered, metadata={**notes, _DIGEST: digest_of_arrays(ordered, notes)})
 
 
 def decode_arrays(data: bytes, path: Path, remedy: str = RESTORE) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -51,7 +51,7 @@ def decode_arrays(data: bytes, path: Path, remedy: str = RESTORE) -> tuple[dict[
         raise DamagedFileError(
             f"{path} is not a whole array file ({type(error).__name__}: {error}); {remedy}"
         ) from None
-    if _digest(arrays, notes) != expected:
+    if digest_of_arrays(arrays, notes) != expected:
         raise DamagedFileError(f"{path} was altered: its content does not match its digest; {remedy}")
     broken = _not_finite(arrays)
     if broken:
@@ -59,17 +59,18 @@ def decode_arrays(data: bytes, path: Path, remedy: str = RESTORE) -> tuple[dict[
     return arrays, notes
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    length = int.from_bytes(data[:8], "little")
-    return dict(json.loads(data[8 : 8 + length])["__metadata__"])
-
-
-def _digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+def digest_of_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> str:
+    """The SHA-256 of names, types, shapes and values, whatever the order of the names."""
+    digest = hashlib.sha256(json.dumps(dict(metadata or {}), sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         digest.update(array.data if array.size else b"")
     return digest.hexdigest()
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    length = int.from_bytes(data[:8], "little")
+    return dict(json.loads(data[8 : 8 + length])["__metadata__"])
 
 
 def _not_finite(arrays: Mapping[str, np.ndarray]) -> str | None:

@@ -49,6 +49,10 @@ class Experiment:
     """learn from the mirror image of each episode too: for worlds that look alike in a mirror"""
     evaluation_episodes: int = 100
     """real episodes of the final score, on seeds that training never sees"""
+    start_from: str | None = None
+    """the agent whose weights V, M and C begin at, as `--from` names it; None: random weights, and a C of zeros"""
+    start_digest: str | None = None
+    """of those weights, by which a run that goes on knows them again"""
 
     def __post_init__(self) -> None:
         if self.seed < 0:

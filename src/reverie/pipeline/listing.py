@@ -15,7 +15,7 @@ from typing import Any
 from reverie.pipeline.experiment import Experiment
 from reverie.pipeline.presets import make_experiment
 
-COMMAND_WORDS = ("world", "preset", "seed")  # fields of an experiment that the command itself asks for
+COMMAND_WORDS = ("world", "preset", "seed", "start_from", "start_digest")  # that the command itself asks for
 INDENT = " " * 6
 
 
@@ -33,6 +33,8 @@ def settings_listing(experiment: Experiment) -> str:
 def command_of(experiment: Experiment) -> str:
     """The `reverie run` that makes the experiment: its preset, and each setting that is not the preset's."""
     words = ["reverie", "run", experiment.world, "--preset", experiment.preset, "--seed", str(experiment.seed)]
+    if experiment.start_from is not None:
+        words += ["--from", experiment.start_from]
     preset = make_experiment(experiment.world, experiment.preset, seed=experiment.seed)
     if preset.evolution.where != experiment.evolution.where:
         where = experiment.evolution.where

@@ -54,8 +54,8 @@ def _inputs(run: RunFolder) -> ReportInputs:
 
 def real_steps(run: RunFolder, store: Store) -> int:
     """Steps taken in the real world to learn from: collecting, and evolving where C was evolved in the world."""
-    rows = read_metrics(run.controller / "metrics.jsonl")
-    return store.total_steps + max((int(row.get("world_steps", 0)) for row in rows), default=0)
+    rounds = [read_metrics(run.at(number).controller / "metrics.jsonl") for number in range(run.round + 1)]
+    return store.total_steps + sum(max((int(row.get("world_steps", 0)) for row in rows), default=0) for rows in rounds)
 
 
 def _models(run: RunFolder) -> dict[str, Any]:

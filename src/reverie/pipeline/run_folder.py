@@ -17,7 +17,7 @@ import reverie
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.atomic import read_json, read_object, sweep_temporary, write_json
 from reverie.pipeline.experiment import Experiment, require_fit
-from reverie.pipeline.settings import differences, from_json, to_json
+from reverie.pipeline.settings import differences, from_json, to_json, with_defaults
 from reverie.workers.seeds import training_seeds
 from reverie.worlds.registry import world_spec
 
@@ -179,7 +179,8 @@ def open_run(path: Path) -> RunFolder:
             f"run folder {path} has format {content.get('format')!r}, made by reverie {made_by}; reverie "
             f"{reverie.__version__} reads format {FORMAT}: use that version or start again in another folder"
         )
-    experiment = from_json(Experiment, content["experiment"], f"{config}: ")
+    settings = with_defaults(Experiment, content["experiment"], deep=False)  # what a run lacks was not there yet
+    experiment = from_json(Experiment, settings, f"{config}: ")
     return RunFolder(path, experiment, experiment.rounds.count)
 
 

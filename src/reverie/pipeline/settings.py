@@ -46,14 +46,17 @@ def from_json(kind: type[Settings], data: Any, where: str = "", path: str = "") 
         raise ReverieError(f"{where}{error}") from None
 
 
-def with_defaults(kind: type, data: Any) -> Any:
-    """`data`, of an earlier version, with the defaults of the settings of `kind` that have come since."""
+def with_defaults(kind: type, data: Any, deep: bool = True) -> Any:
+    """`data`, of an earlier version, with the defaults of the settings of `kind` that have come since.
+
+    deep: of those within its sections too
+    """
     if not isinstance(data, dict):
         return data
     filled, hints = dict(data), get_type_hints(kind)
     for field in fields(kind):
         if field.name in data:
-            if is_dataclass(hints[field.name]):
+            if deep and is_dataclass(hints[field.name]):
                 filled[field.name] = with_defaults(hints[field.name], data[field.name])
         elif field.default is not MISSING:
             filled[field.name] = field.default

@@ -33,7 +33,14 @@ def open_trained(place: str | Path) -> Trained:
     path = Path(place)
     if path.exists() or len(path.parts) != 1:
         return trained_in(open_run(path))
-    raise ReverieError(_unknown(str(path)))
+    raise ReverieError(f"no run folder {path} here, and {_unknown(str(path))}")
+
+
+def open_shipped(name: str) -> Trained:
+    """The agent that comes with Reverie under this name; raises as `open_trained` does."""
+    if name not in shipped():
+        raise ReverieError(_unknown(name))
+    return open_export(SHIPPED / name, REINSTALL)
 
 
 def export_at(place: str | Path) -> Path | None:
@@ -58,7 +65,7 @@ def _unknown(name: str) -> str:
     hint = f"did you mean {near[0]!r}? " if near else ""
     world = name if name in world_names() else "WORLD"
     return (
-        f"no run folder {name} here, and no agent {name!r} comes with reverie {reverie.__version__} "
+        f"no agent {name!r} comes with reverie {reverie.__version__} "
         f"({', '.join(names) if names else 'none does yet'}); {hint}'reverie run {world}' makes one, "
         f"named by its run folder, runs/{world}-quick"
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reverie.pipeline.opening import arena_of, collected, encoded, load_params
+from reverie.pipeline.opening import arena_of, collected, encoded
 from reverie.pipeline.reporting import report
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import evaluate
+from reverie.pipeline.starting import start_of
 
 if TYPE_CHECKING:
     from reverie.pipeline.driving import Driving
@@ -60,14 +61,15 @@ def vision(run: RunFolder, workers: int, device: str = "auto") -> None:
 def memory(run: RunFolder, workers: int, device: str = "auto") -> None:
     """Stage 3: train M on the latents."""
     from reverie.hardware import pin_threads, resolve_device
-    from reverie.memory.train import load_memory, train_memory
+    from reverie.memory.train import train_memory
     from reverie.worlds.registry import world_spec
 
-    where, start = resolve_device(device), load_memory(run.at(run.round - 1).memory) if run.round else None
+    where, start = resolve_device(device), start_of(run, run.memory)
     latents, actions = encoded(run), world_spec(run.experiment.world).actions
     pin_threads()
     with run.timed("memory"):
-        train_memory(run.plan.memory, latents, actions, run.memory, run.seed, where, start)
+        model = start.memory if start else None
+        train_memory(run.plan.memory, latents, actions, run.memory, run.seed, where, model)
 
 
 def controller(run: RunFolder, workers: int, device: str = "auto") -> None:
@@ -75,9 +77,9 @@ def controller(run: RunFolder, workers: int, device: str = "auto") -> None:
     from reverie.evolution.train import evolve
     from reverie.workers.pool import Workers
 
-    arena, start = arena_of(run), load_params(run.at(run.round - 1)) if run.round else None
+    arena, start = arena_of(run), start_of(run, run.controller)
     with run.timed("controller"), Workers(workers) as pool:
-        evolve(run.plan.evolution, arena, run.controller, run.seed, pool, start)
+        evolve(run.plan.evolution, arena, run.controller, run.seed, pool, start.params if start else None)
 
 
 def _driving(run: RunFolder) -> Driving:
@@ -92,12 +94,13 @@ def _driving(run: RunFolder) -> Driving:
 def _train_vision(run: RunFolder, store: Store, device: str) -> ConvVAE:
     from reverie.hardware import resolve_device
     from reverie.rollouts.batches import FrameBatches
-    from reverie.vision.train import load_vision, train_vision
+    from reverie.vision.train import train_vision
 
-    config, start = run.plan.vision, load_vision(run.at(run.round - 1).vision) if run.round else None
+    config, start = run.plan.vision, start_of(run, run.vision)
     batches = FrameBatches(store, config.batch_size, run.seed, run.experiment.mirror)
     try:
         with run.timed("vision"):
-            return train_vision(config, batches, run.vision, run.seed, resolve_device(device), start)
+            model = start.vision if start else None
+            return train_vision(config, batches, run.vision, run.seed, resolve_device(device), model)
     finally:
         batches.close()

@@ -91,6 +91,15 @@ class Trained:
         """The parameters of C, float64 [n]."""
         return self._evolved[1]
 
+    def digest(self) -> str:
+        """Of the weights of V, M and C, in 16 hexadecimal digits."""
+        from reverie.files.arrays import digest_of_arrays
+        from reverie.files.training import pack
+
+        models = {"V": pack(self.vision), "M": pack(self.memory), "C": {"params": self.params}}
+        arrays = {f"{model}.{name}": array for model, found in models.items() for name, array in found.items()}
+        return digest_of_arrays(arrays)[:16]
+
     def agent(self) -> Agent:
         """V, M and C as one; without M where C sees z alone."""
         from reverie.agent import Agent

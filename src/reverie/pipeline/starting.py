@@ -1,0 +1,82 @@
+"""A run that begins at weights that are there: `reverie run WORLD --from pretrained`, or NAME, or RUN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from reverie.errors import ReverieError
+from reverie.pipeline.experiment import Experiment
+from reverie.pipeline.opening import trained_in
+from reverie.pipeline.run_folder import RunFolder
+from reverie.pipeline.settings import differences, to_json
+from reverie.pipeline.shipped import open_shipped, open_trained
+from reverie.pipeline.trained import Trained
+from reverie.worlds.registry import world_spec
+
+PRETRAINED = "pretrained"  # the agent that comes with Reverie under the name of the run's world
+
+# the settings that shapes depend on
+SIZES = {
+    "vision": ("latent_size",),
+    "memory": (
+        "latent_size",
+        "action_size",
+        "hidden_size",
+        "mixtures",
+        "restart_input",
+        "done_head",
+        "reward_head",
+        "action_head",
+    ),
+    "controller": ("kind", "features", "hidden_size", "bias"),
+}
+
+
+def starting_from(experiment: Experiment, source: str) -> Experiment:
+    """The experiment whose V, M and C begin at the weights of `source`: "pretrained", or as `open_trained` takes it.
+
+    Raises: ReverieError where there are none, or they do not fit the experiment's sizes (both are named).
+    """
+    start = _open(source, experiment.world)
+    misfits = list(differences(_sizes(start.experiment), _sizes(experiment)))
+    misfits += differences(asdict(start.spec.actions), asdict(world_spec(experiment.world).actions), "actions.")
+    if misfits:
+        raise ReverieError(
+            f"the weights of {source} do not fit this run ({'; '.join(misfits)}); "
+            "set the run's sizes to those, or begin at other weights"
+        )
+    return replace(experiment, start_from=source, start_digest=start.digest())
+
+
+def start_of(run: RunFolder, stage: Path) -> Trained | None:
+    """The agent that V, M and C begin this round at: the last round's, or the one that `--from` gave the run.
+
+    None where they begin anew, and where the stage that keeps the folder `stage` has a checkpoint to go on from.
+    Raises: ReverieError where the weights are not those that the run was made with.
+    """
+    if any(stage.glob("step-*.json")):
+        return None
+    if run.round:
+        return trained_in(run.at(run.round - 1))
+    experiment = run.experiment
+    if experiment.start_from is None:
+        return None
+    start = _open(experiment.start_from, experiment.world)
+    if start.digest() != experiment.start_digest:
+        raise ReverieError(
+            f"{run.path} was made to begin at the weights of {experiment.start_from}, which have changed since; "
+            "restore them, or choose another run folder"
+        )
+    return start
+
+
+def _open(source: str, world: str) -> Trained:
+    return open_shipped(world) if source == PRETRAINED else open_trained(source)
+
+
+def _sizes(experiment: Experiment) -> Mapping[str, Any]:
+    settings = to_json(experiment)
+    return {section: {name: settings[section][name] for name in names} for section, names in SIZES.items()}
