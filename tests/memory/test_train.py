@@ -17,7 +17,7 @@ from reverie.files.metrics import read_metrics
 from reverie.memory.config import MemoryConfig
 from reverie.memory.loss import memory_loss
 from reverie.memory.model import MDNRNN
-from reverie.memory.train import load_memory, train_memory
+from reverie.memory.train import load_memory, losses_on, train_memory
 from reverie.worlds.spec import ActionSpec
 
 from .orbits import ACTIONS, Orbits
@@ -167,3 +167,18 @@ def test_nothing_to_load(tmp_path: Path) -> None:
     with pytest.raises(ReverieError) as error:
         load_memory(tmp_path)
     assert str(error.value) == f"{tmp_path} holds no checkpoint of M; run `reverie memory` first"
+
+
+def test_training_begins_at_the_weights_that_are_given(tmp_path: Path) -> None:
+    start = MDNRNN(config(), seed=5)
+    begun = train_memory(config(updates=0), Orbits(LENGTHS), ACTIONS, tmp_path, seed=0, start=start)
+    for name, weight in start.named_parameters():
+        assert torch.equal(weight, begun.get_parameter(name)), name
+
+
+def test_losses_on_episodes_fall_where_m_has_learned(tmp_path: Path) -> None:
+    orbits, unseen = Orbits(LENGTHS), [3, 7, 11]
+    before = losses_on(MDNRNN(config(), seed=5), orbits, ACTIONS, 0, unseen)
+    after = losses_on(train(tmp_path, updates=60, learning_rate=1e-2), orbits, ACTIONS, 0, unseen)
+    assert set(before) == {"z_nll", "done", "reward"}
+    assert after["z_nll"] < before["z_nll"] - 0.1

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from reverie.cli import main
+from reverie.cli.commands import with_rounds
 from reverie.errors import ReverieError
 from reverie.files.checkpoint import latest_checkpoint
 from reverie.pipeline import stages
 from reverie.pipeline.experiment import Experiment
+from reverie.pipeline.iterating import rounds_of, rounds_table
 from reverie.pipeline.opening import load_agent, load_params
 from reverie.pipeline.presets import make_experiment
 from reverie.pipeline.rounds import RoundsConfig
 from reverie.pipeline.run import run
 from reverie.pipeline.run_folder import create_run, open_run
+from reverie.pipeline.scoring import read_scores
 from reverie.pipeline.settings import with_changes
 from reverie.rollouts.store import Store
 
@@ -84,6 +89,17 @@ def test_every_round_is_scored_and_the_last_one_is_the_runs_own(iterated: Path) 
     assert {"collect", "collect, round 2", "controller, round 1"} <= set(folder.timings)
 
 
+def test_the_rows_of_the_rounds(iterated: Path) -> None:
+    folder = open_run(iterated)
+    rows = rounds_of(folder)
+    steps = [entry.steps for entry in Store(folder.rollouts).entries]
+    assert [row.real_steps for row in rows] == [sum(steps[:6]), sum(steps[:10]), sum(steps)]
+    assert [sorted(row.fresh) for row in rows] == [[], ["done", "reward", "z_nll"], ["done", "reward", "z_nll"]]
+    assert all(row.agent and row.dream for row in rows)
+    assert rows[2].as_dict()["real"]["mean"] == read_scores(folder)["agent"].mean
+    assert f"{rows[1].agent.mean:.1f} ±" in rounds_table(folder)  # type: ignore[union-attr]
+
+
 def test_a_second_call_changes_nothing(iterated: Path) -> None:
     def weights() -> dict[str, bytes]:
         files = {str(path): load_file(path) for path in iterated.rglob("*.safetensors")}
@@ -119,3 +135,18 @@ def test_no_round_beyond_the_last(iterated: Path) -> None:
 def test_a_world_without_left_and_right_has_no_mirror(tmp_path: Path) -> None:
     with pytest.raises(ReverieError, match=r"^discrete actions have no left and right; leave mirror off"):
         create_run(tmp_path / "run", with_changes(make_experiment("CartPole-v1", "tiny"), ["--mirror", "true"]))
+
+
+def test_the_command_says_what_each_round_brought(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["iterate", "tiny", "--preset", "tiny", "--rounds", "1", "--run-dir", str(tmp_path / "run"), "--json"]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--workers", "0", *SMALL])
+    assert stop.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [row["round"] for row in said["rounds"]] == [0, 1]
+    assert said["rounds"][1]["real"]["mean"] == said["score"]["mean"]
+
+
+@pytest.mark.parametrize(("preset", "given", "count"), [("quick", None, 3), ("standard", None, 2), ("standard", 5, 5)])
+def test_how_many_rounds(preset: str, given: int | None, count: int) -> None:
+    assert with_rounds(make_experiment("doom", preset), given).rounds.count == count

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from reverie.pipeline.experiment import Experiment
 
 
+ROUNDS = 3  # of `reverie iterate`, where the preset has none
+
+
 class Result(NamedTuple):
     """What a command prints on stdout, and its exit code."""
 
@@ -40,10 +43,23 @@ class Command:
 def _run(words: w.Run, settings: list[str]) -> Result:
     from reverie.pipeline.run import run
 
-    name = f"{words.world}-{words.preset}" + (f"-from-{Path(words.from_).name}" if words.from_ else "")
-    folder = words.run_dir or Path("runs") / re.sub(r"[^A-Za-z0-9.-]+", "-", name)
+    folder = words.run_dir or _folder_of(words)
     result = run(_new_experiment(words, settings), folder, workers=_workers(words.workers), device=words.device)
     return Result(json.dumps(result.as_dict()) if words.json else result.table())
+
+
+def _iterate(words: w.Iterate, settings: list[str]) -> Result:
+    from reverie.pipeline.iterating import rounds_of, rounds_table
+    from reverie.pipeline.run import run
+    from reverie.pipeline.run_folder import open_run
+
+    experiment = with_rounds(_new_experiment(words, settings), words.rounds)
+    folder = words.run_dir or _folder_of(words, "-iterated")
+    result = run(experiment, folder, workers=_workers(words.workers), device=words.device)
+    finished = open_run(folder)
+    if words.json:
+        return Result(json.dumps(result.as_dict() | {"rounds": [row.as_dict() for row in rounds_of(finished)]}))
+    return Result(f"{rounds_table(finished)}\n\n{result.table()}")
 
 
 def _stage(name: Literal["collect", "vision", "memory", "controller"]) -> Callable[[w.Stage, list[str]], Result]:
@@ -162,6 +178,20 @@ def experiment_of(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
     return with_changes(experiment, settings)
 
 
+def _folder_of(words: w.Run, suffix: str = "") -> Path:
+    """The run folder where none is given."""
+    name = f"{words.world}-{words.preset}{suffix}" + (f"-from-{Path(words.from_).name}" if words.from_ else "")
+    return Path("runs") / re.sub(r"[^A-Za-z0-9.-]+", "-", name)
+
+
+def with_rounds(experiment: Experiment, count: int | None) -> Experiment:
+    """The experiment with `count` rounds; None leaves it those that it has, and gives one that has none three."""
+    from dataclasses import replace
+
+    wanted = (experiment.rounds.count or ROUNDS) if count is None else count
+    return replace(experiment, rounds=replace(experiment.rounds, count=wanted))
+
+
 def _new_experiment(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
     """The experiment of the words, at the weights that it is to begin at."""
     from reverie.pipeline.starting import starting_from
@@ -181,6 +211,12 @@ def _workers(given: int | None) -> int:
 COMMANDS = {
     "run": Command(
         "Run", _run, "The whole pipeline, from a world to a scored agent and a report. Run again to resume.", True
+    ),
+    "iterate": Command(
+        "Iterate",
+        _iterate,
+        "Collect with C, train V and M on, train C on inside M, and again. Run again to resume.",
+        True,
     ),
     "collect": Command("Stage", _stage("collect"), "Stage 1: real episodes from exploration policies, to disk.", True),
     "vision": Command(

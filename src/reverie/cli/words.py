@@ -49,6 +49,16 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Iterate(Run):
+    """The words of `reverie iterate`: those of `run`, and how many rounds."""
+
+    rounds: Annotated[
+        int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: the preset's, or 3)")
+    ] = None
+    """rounds after the first pass, in each of which C collects and all three learn on"""
+
+
+@dataclass(frozen=True)
 class Stage:
     """The words of `reverie collect | vision | memory | controller`."""
 

@@ -101,6 +101,14 @@ def load_memory(path: str | Path) -> MDNRNN:
     return model
 
 
+def losses_on(model: MDNRNN, latents: Latents, actions: ActionSpec, seed: int, episodes: list[int]) -> dict[str, float]:
+    """The terms of M's loss on `episodes` that it was not trained on, on up to batch_size x window of their steps."""
+    config, device = model.config, model.bias.device
+    batch = _unseen_batch(latents, actions, config, seed, episodes, device)
+    found = _held_out_losses(model, batch, actions.kind == "discrete", compute_dtype(device.type))
+    return {name.removeprefix("held_out_"): value for name, value in found.items()}
+
+
 def _unseen_batch(
     latents: Latents, actions: ActionSpec, config: MemoryConfig, seed: int, held_out: list[int], device: Any
 ) -> Batch | None:

@@ -11,9 +11,12 @@ from reverie.pipeline.scoring import evaluate
 from reverie.pipeline.starting import start_of
 
 if TYPE_CHECKING:
+    from reverie.memory.model import MDNRNN
     from reverie.pipeline.driving import Driving
     from reverie.rollouts.store import Store
+    from reverie.vision.latents import Latents
     from reverie.vision.model import ConvVAE
+    from reverie.worlds.spec import ActionSpec
 
 ROUND = ("collect", "vision", "memory", "controller", "evaluate")  # each round before the last
 STAGES = (*ROUND, "report")
@@ -69,6 +72,8 @@ def memory(run: RunFolder, workers: int, device: str = "auto") -> None:
     pin_threads()
     with run.timed("memory"):
         model = start.memory if start else None
+        if run.round and model is not None:
+            _note_fresh_losses(run, model, latents, actions)
         train_memory(run.plan.memory, latents, actions, run.memory, run.seed, where, model)
 
 
@@ -89,6 +94,18 @@ def _driving(run: RunFolder) -> Driving:
 
     memory = run.memory if run.experiment.controller.features != "z" else None
     return Driving(run.vision, memory, run.controller / BEST_FILE, run.experiment.rounds.noise)
+
+
+def _note_fresh_losses(run: RunFolder, model: MDNRNN, latents: Latents, actions: ActionSpec) -> None:
+    """How much there is to learn: M's loss on this round's episodes before it learns from them."""
+    from reverie.files.atomic import write_json
+    from reverie.memory.train import losses_on
+    from reverie.pipeline.iterating import FRESH_FILE
+
+    first, last = (run.experiment.episodes_by(number) for number in (run.round - 1, run.round))
+    fresh = [entry.index for entry in latents.entries if first <= entry.index < last and entry.steps > 0]
+    run.memory.mkdir(parents=True, exist_ok=True)
+    write_json(run.memory / FRESH_FILE, losses_on(model, latents, actions, run.seed, fresh))
 
 
 def _train_vision(run: RunFolder, store: Store, device: str) -> ConvVAE:
