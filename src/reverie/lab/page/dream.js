@@ -38,8 +38,9 @@ export class DreamPanel {
   }
 
   #lede() {
-    const { about } = this.lab, million = (about.parameters.M / 1e6).toFixed(1);
-    return `No game runs here. M, a memory of ${million} million numbers, imagines what comes next, V paints it, and ` +
+    const { about } = this.lab, { M } = about.parameters;
+    const size = M >= 1e6 ? `${(M / 1e6).toFixed(1)} million` : M.toLocaleString("en");
+    return `No game runs here. M, a memory of ${size} numbers, imagines what comes next, V paints it, and ` +
       `C acts on it. Click the picture, or Tab to it, and play: ${keysInWords(about.actions)}`;
   }
 
