@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,11 @@ def test_every_preset_fits_its_world(world: str, preset: str, where: str | None)
     require_fit(experiment, world_spec(world))
     assert (experiment.world, experiment.preset, experiment.seed) == (world, preset, 7)
     assert experiment.evolution.where == where or (where is None and experiment.evolution.where in ("dream", "world"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_doom_at_another_skill_has_dooms_settings(preset: str) -> None:
+    assert make_experiment("doom-skill-5", preset) == replace(make_experiment("doom", preset), world="doom-skill-5")
 
 
 def sizes(experiment: Experiment) -> tuple[int, int, int]:

@@ -70,7 +70,9 @@ def _heads(settings: _Settings, where: Where) -> MemoryConfig:
 
 
 def _settings(world: str, preset: Preset) -> _Settings:
-    if world == "doom":
+    from reverie.worlds.registry import split_skill
+
+    if split_skill(world)[0] == "doom":
         return _doom(preset)
     if world == "carracing":
         return _carracing(preset)
