@@ -24,10 +24,18 @@ from reverie.lab.server import serving
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SHOTS, EVERY, FIRST = 60, 3, 30  # pictures, steps between two, steps before the first
+SHOTS, EVERY, FIRST = 36, 4, 120  # pictures, steps between two, steps before the first
 SIZE, WIDTH = {"width": 1060, "height": 960}, 760  # of the window, and of the picture
+STEPS = """async (count) => {
+    const screen = document.querySelector("#panel-dream .screen");
+    for (let step = 0; step < count; step++) {
+        const before = document.body.dataset.steps;
+        screen.dispatchEvent(new KeyboardEvent("keydown", { code: "Period" }));
+        while (document.body.dataset.steps === before) await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+}"""
 PATIENCE = 600_000  # milliseconds
-MILLISECONDS = 85  # that each picture is shown: three steps of Doom at its own pace
+MILLISECONDS = 114  # that each picture is shown: four steps of Doom at its own pace
 
 
 def main(run: str, picture: str) -> None:
@@ -46,13 +54,12 @@ def main(run: str, picture: str) -> None:
 
 
 def _film(page: Page) -> list[Image.Image]:
-    screen, panel = page.locator("#panel-dream .screen"), page.locator("#panel-dream .two")
+    panel = page.locator("#panel-dream .two")
+    page.evaluate(STEPS, FIRST)
     images = []
-    for step in range(1, FIRST + SHOTS * EVERY + 1):
-        screen.press(".")
-        page.wait_for_function("n => document.body.dataset.steps === String(n)", arg=step)
-        if step > FIRST and step % EVERY == 0:
-            images.append(Image.open(io.BytesIO(panel.screenshot())).convert("RGB"))
+    for _ in range(SHOTS):
+        page.evaluate(STEPS, EVERY)
+        images.append(Image.open(io.BytesIO(panel.screenshot())).convert("RGB"))
     return images
 
 
