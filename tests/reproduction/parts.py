@@ -46,7 +46,7 @@ def doom_like(reals: dict[str, float], folder: Path = Path("there")) -> Reproduc
     """The Doom plan with these mean scores in reality; the dream of tau scores 2,000 less 1,000 times tau."""
     plan, outcomes = doom_plan("standard"), []
     for row in plan.rows:
-        tau = row.player.temperature if isinstance(row.player, Evolved) else None
+        tau = row.player.temperature if isinstance(row.player, Evolved) else 1.15 if row.name == "main" else None
         dream = None if tau is None else score(2000 - 1000 * tau, 50, dream=True)
         real = score(reals.get(row.name, 300.0), 100, world=row.world)
         outcomes.append(Outcome(row, tau, dream, real, 61.0, 12_345))

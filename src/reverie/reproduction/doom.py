@@ -38,8 +38,16 @@ def _main() -> Row:
 def _temperatures() -> list[Row]:
     note = "The paper's recipe: V and M learned from exploration alone, and C was evolved from scratch in their dream."
     return [
-        Row(f"tau-{tau:.2f}", f"trained at τ {tau:.2f}", Evolved(tau, first_round=True), "doom", note, dream, real)
-        for tau, (dream, real) in published("doom").temperatures.items()
+        Row(
+            f"tau-{tau:.2f}",
+            f"trained at τ {tau:.2f}",
+            Evolved(tau, first_round=True),
+            "doom",
+            "The same." if place else note,
+            dream,
+            real,
+        )
+        for place, (tau, (dream, real)) in enumerate(published("doom").temperatures.items())
     ]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from reverie.evaluation.figures import Rows, log_scale, place_legend, series
 from reverie.evaluation.published import Curve, Figure
 from reverie.evaluation.score import Score
 from reverie.evaluation.theme import PAGE, Colours, new_figure
-from reverie.evaluation.wording import number
 from reverie.reproduction.outcome import Outcome, Reproduction
 from reverie.reproduction.plan import BlindPolicy, Evolved
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 TALL = 3.3  # inches
-LINE_SHARE = 0.055  # of the height of the axes, that a line of small text takes
+DASHES = ("-", (0, (6, 1)), (0, (4, 1)), (0, (2, 1)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 
 
 class Learning(NamedTuple):
@@ -71,14 +71,14 @@ def transfer_text(found: Reproduction) -> str:
 def learning_curves(searches: Sequence[Learning], paper: Curve, unit: str, colours: Colours = PAGE) -> Drawing:
     """Mean of the population by generation, the paper's beside ours, over a logarithmic axis."""
     figure, (axis,) = new_figure(height=TALL, colours=colours)
-    for search in searches:
-        colour, width = (colours.ink, 1.8) if search.main else (colours.dream, 1.1)
-        label = "main run" if search.main else "_"
-        axis.plot(*series(search.rows, "mean"), color=colour, linewidth=width, label=label)
+    for search, dashes in zip(searches, itertools.cycle(DASHES)):
+        form: dict[str, Any] = {"color": colours.dream, "linewidth": 1.2, "linestyle": dashes}
+        if search.main:
+            form = {"color": colours.ink, "linewidth": 1.8}
+        axis.plot(*series(search.rows, "mean"), label=search.label, **form)
     if paper:
         axis.plot(*zip(*paper, strict=True), "o--", color=colours.paper, markersize=3.5, label="paper")
     log_scale(axis, "x")
-    _label_ends(axis, [search for search in searches if not search.main and search.rows], colours)
     axis.set_xlabel("generation")
     axis.set_title(f"population mean, {unit} in the dream", loc="left", fontsize=10, color=colours.ink)
     place_legend(figure, columns=3, colour=colours.muted)
@@ -111,21 +111,10 @@ def _marked(axis: Axes, found: Reproduction, colours: Colours) -> None:
     """The main agent as a star, and the best policy that sees nothing, in the same world, as a level."""
     main = found.outcomes[0]
     if main.temperature is not None:
-        label = f"{main.row.label}, in reality: {number(main.real.mean)}"
+        label = f"{main.row.label}, in reality"
         axis.plot([main.temperature], [main.real.mean], "*", color=colours.real, markersize=10, label=label)
     blind = [one for one in found.outcomes if isinstance(one.row.player, BlindPolicy)]
     blind = [one for one in blind if one.row.world == found.plan.world]
     if blind:
         best = max(blind, key=lambda one: one.real.mean)
-        label = f"{best.row.label}: {number(best.real.mean)}"
-        axis.axhline(best.real.mean, color=colours.random, linewidth=1.2, linestyle="-.", label=label)
-
-
-def _label_ends(axis: Axes, searches: Sequence[Learning], colours: Colours) -> None:
-    """Each curve's name at its end; names that would cover each other are moved apart."""
-    low, high = axis.get_ylim()
-    lowest = low
-    for search in sorted(searches, key=lambda one: series(one.rows, "mean")[1][-1]):
-        steps, means = series(search.rows, "mean")
-        lowest = max(lowest + (high - low) * LINE_SHARE, means[-1])
-        axis.text(steps[-1] * 1.15, lowest, search.label, color=colours.dream, fontsize=7.5, va="center")
+        axis.axhline(best.real.mean, color=colours.random, linewidth=1.2, linestyle="-.", label=best.row.label)
