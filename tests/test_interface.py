@@ -74,12 +74,12 @@ def test_an_agent_is_scored_in_its_dream(finished: Path) -> None:
     ("call", "message"),
     [
         (
-            lambda run: reverie.load("nowhere"),
-            "nowhere is not a run folder (no config.json in it); 'reverie run WORLD' makes one",
+            lambda run: reverie.load("runs/none"),
+            "runs/none is not a run folder (no config.json in it); 'reverie run WORLD' makes one",
         ),
         (
-            lambda run: reverie.dream("nowhere"),
-            "nowhere is not a run folder (no config.json in it); 'reverie run WORLD' makes one",
+            lambda run: reverie.dream("runs/none"),
+            "runs/none is not a run folder (no config.json in it); 'reverie run WORLD' makes one",
         ),
         (lambda run: reverie.make("tinny"), "unknown world 'tinny'; did you mean 'tiny'? 'reverie worlds' lists them"),
         (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,11 @@ import numpy as np
 import pytest
 
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.arrays import load_arrays, save_arrays
 from reverie.files.atomic import sha256
 from reverie.pipeline.card import CARD, FORMAT, RESTORE, TENSOR_FILES, open_export, read_card
 from reverie.pipeline.verify import verify_run
-from tests.pipeline.exports import with_card
+from tests.pipeline.exports import Damage, with_card, with_weights
 from tests.runs import copy_run, flip, replace
-
-Damage = Callable[[Path], None]
 
 
 @pytest.fixture
@@ -94,19 +90,6 @@ def test_an_export_that_is_damaged(damage: Damage, fault: str, export: Path) -> 
     with pytest.raises(DamagedFileError) as error:
         open_export(export)
     assert str(error.value) == f"{fault.format(folder=export)}; {RESTORE}"
-
-
-def with_weights(name: str, edit: Callable[[dict[str, np.ndarray]], object], **notes: str) -> Damage:
-    """Other arrays in a file, every digest made to fit."""
-
-    def change(folder: Path) -> None:
-        arrays, kept = load_arrays(folder / name)
-        edit(arrays)
-        (folder / name).unlink()
-        save_arrays(folder / name, arrays, kept | notes)
-        with_card(lambda card: card["sha256"].update({name: sha256(folder / name)}))(folder)
-
-    return change
 
 
 def _sections(**changes: Any) -> Damage:

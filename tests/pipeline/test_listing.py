@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 
 import pytest
 
-from reverie.pipeline.experiment import Experiment
-from reverie.pipeline.listing import field_notes, settings_listing
+from reverie.cli.commands import experiment_of
+from reverie.cli.parse import parse, split_settings
+from reverie.cli.words import Run
+from reverie.pipeline.experiment import PRESETS, Experiment
+from reverie.pipeline.listing import COMMAND_WORDS, command_of, field_notes, settings_listing
 from reverie.pipeline.presets import make_experiment
 from reverie.pipeline.settings import setting_types, to_json, with_changes
 
@@ -44,5 +48,36 @@ def test_what_is_listed_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     listing = settings_listing(experiment)
     words = [word for line in listing.splitlines() if line.startswith("  --") for word in line.split()]
     assert with_changes(make_experiment("carracing", "paper"), words).vision == experiment.vision
-    assert len([word for word in words if word.startswith("--")]) == len(setting_types(Experiment)) - 3
+    assert len([word for word in words if word.startswith("--")]) == len(setting_types(Experiment)) - len(COMMAND_WORDS)
     assert max(map(len, listing.splitlines())) <= 60
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("world", ["doom", "carracing", "CartPole-v1"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--seed", "7", "--evolve-in", "world", "--vision.final_learning_rate", "none"],
+        ["--evolve-in", "dream", "--collect.policies", "held", "sweep", "--mirror", "true", "--memory.decay=0.99875"],
+        ["--evaluation-episodes", "3", "--rounds.count", "2", "--controller.bias", "false"],
+    ],
+)
+def test_the_command_of_an_experiment_makes_it_again(world: str, preset: str, words: list[str]) -> None:
+    experiment = typed(["run", world, "--preset", preset, *words])
+    command = shlex.split(command_of(experiment))
+    assert command[:4] == ["reverie", "run", world, "--preset"]
+    assert typed(command[1:]) == experiment
+    if not words:
+        assert command == ["reverie", "run", world, "--preset", preset, "--seed", "0"]
+
+
+def test_the_command_says_where_the_weights_begin() -> None:
+    experiment = replace(make_experiment("doom"), start_from="runs/a doom", start_digest="0" * 16)
+    assert command_of(experiment) == "reverie run doom --preset quick --seed 0 --from 'runs/a doom'"
+
+
+def typed(words: list[str]) -> Experiment:
+    """The experiment that the words of `reverie run` ask for."""
+    own, settings = split_settings(words[1:])
+    return experiment_of(parse(Run, own, "reverie run"), settings)

@@ -115,3 +115,12 @@ def test_damaged_timings_show_before_a_stage_has_spent_its_time(content: str, tm
     with pytest.raises(DamagedFileError), run.timed("vision"):
         pytest.fail("the stage began")
     assert (run.path / "timings.json").read_text() == content
+
+
+def test_a_run_of_before_a_section_was_there_opens_as_it_was(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", TINY)
+    content = json.loads((run.path / "config.json").read_text())
+    for name in ("rounds", "mirror", "start_from", "start_digest"):
+        del content["experiment"][name]
+    (run.path / "config.json").write_text(json.dumps(content))
+    assert create_run(run.path, TINY).experiment == TINY

@@ -11,7 +11,9 @@ import pytest
 from reverie.errors import ReverieError
 from reverie.pipeline.experiment import PRESETS, Experiment
 from reverie.pipeline.presets import make_experiment
-from reverie.pipeline.settings import differences, from_json, setting_types, to_json, with_changes
+from reverie.pipeline.rounds import RoundsConfig
+from reverie.pipeline.settings import differences, from_json, setting_types, to_json, with_changes, with_defaults
+from reverie.vision.config import VisionConfig
 
 TINY = make_experiment("tiny", "tiny")
 
@@ -118,3 +120,21 @@ def test_differences_come_in_the_order_of_the_settings() -> None:
         "a.old: 0 there, None asked for",
     ]
     assert list(differences(before, before)) == []
+
+
+def test_what_came_later_takes_its_default_and_what_is_there_stays() -> None:
+    experiment = with_changes(make_experiment("doom", "quick"), ["--vision.change_weight", "7", "--rounds.count", "2"])
+    data = to_json(experiment)
+    del data["vision"]["change_weight"], data["rounds"]["noise"], data["mirror"], data["evolution"]
+    filled = with_defaults(Experiment, data)
+    assert "evolution" not in filled  # it has no default: the file is not whole
+    filled["evolution"] = to_json(experiment)["evolution"]
+    restored = from_json(Experiment, filled)
+    assert restored.vision == replace(experiment.vision, change_weight=VisionConfig().change_weight)
+    assert replace(restored, vision=experiment.vision) == experiment
+    del data["rounds"]
+    assert with_defaults(Experiment, data)["rounds"] == to_json(RoundsConfig())
+    assert with_defaults(Experiment, [1]) == [1]
+    shallow = with_defaults(Experiment, data, deep=False)
+    assert "rounds" in shallow
+    assert "change_weight" not in shallow["vision"]
