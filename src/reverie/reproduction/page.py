@@ -103,7 +103,7 @@ def _searches(work: Work) -> list[Learning]:
     for row in work.plan.rows:
         if isinstance(row.player, Evolved):
             folder = work.search_of(row, row.player)
-            label = f"τ {work.temperature(row.player):.2f}{', untrained M' if row.player.untrained else ''}"
+            label = f"τ {work.temperature(row.player):.2f}" if row.player.first_round else row.label
             found.setdefault(folder, Learning(label, read_metrics(folder / "metrics.jsonl")))
     own: list[dict[str, Any]] = []
     for number_ in range(work.run.round + 1):
