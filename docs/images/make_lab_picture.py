@@ -34,6 +34,7 @@ STEPS = """async (count) => {
         while (document.body.dataset.steps === before) await new Promise((resolve) => setTimeout(resolve, 2));
     }
 }"""
+EDGE = 18  # of the page around the panel, in pixels
 PATIENCE = 600_000  # milliseconds
 MILLISECONDS = 114  # that each picture is shown: four steps of Doom at its own pace
 
@@ -54,12 +55,19 @@ def main(run: str, picture: str) -> None:
 
 
 def _film(page: Page) -> list[Image.Image]:
-    panel = page.locator("#panel-dream .two")
+    box = page.locator("#panel-dream .two").bounding_box()
+    assert box is not None
+    clip = {
+        "x": box["x"] - EDGE,
+        "y": box["y"] - EDGE,
+        "width": box["width"] + 2 * EDGE,
+        "height": box["height"] + 2 * EDGE,
+    }
     page.evaluate(STEPS, FIRST)
     images = []
     for _ in range(SHOTS):
         page.evaluate(STEPS, EVERY)
-        images.append(Image.open(io.BytesIO(panel.screenshot())).convert("RGB"))
+        images.append(Image.open(io.BytesIO(page.screenshot(full_page=True, clip=clip))).convert("RGB"))
     return images
 
 

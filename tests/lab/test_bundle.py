@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from reverie.errors import ReverieError
-from reverie.lab.bundle import write_lab
+from reverie.lab.bundle import check_folder, write_lab
 from reverie.lab.command import check_same_world
 from reverie.lab.opening import lab_source
 from tests.lab.sources import LATENT, bare_car, like_doom
@@ -75,6 +75,16 @@ def test_a_folder_of_someone_else_s_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ReverieError, match="exists and is not a lab; choose another folder for --export"):
         write_lab(tmp_path, [bare_car()])
     assert [file.name for file in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_lab_that_was_half_written_is_written_again(lab: Path, tmp_path: Path) -> None:
+    for name in ("index.html", "a/memory.onnx", "a-cheat/data.bin", "main.js.1-2-3.tmp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    check_folder(tmp_path)
+    check_folder(lab)
+    with pytest.raises(ReverieError, match="is not a lab"):
+        check_folder(tmp_path / "index.html")
 
 
 def test_two_runs_must_be_of_one_world() -> None:

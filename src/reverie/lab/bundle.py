@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.resources
 import io
 from collections.abc import Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,29 @@ ACTION_LABELS = {"doom": ["move"], "carracing": ["steer", "gas", "brake"]}
 
 def write_lab(folder: Path, sources: Sequence[LabSource]) -> None:
     """Write the page and the runs into `folder`, which is new, empty, or an earlier lab's."""
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).is_file())):
-        raise ReverieError(f"{folder} exists and is not a lab; choose another folder for --export")
+    check_folder(folder)
     _copy_page(folder)
     runs = [_write_run(folder, place, source) for place, source in zip(FOLDERS, sources, strict=False)]
     write_json(folder / MARKER, {"format": FORMAT, "reverie": reverie.__version__, "runs": runs})
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that holds anything but a lab, whole or half written."""
+    if folder.exists() and (not folder.is_dir() or not all(map(_is_ours, folder.iterdir()))):
+        raise ReverieError(f"{folder} exists and is not a lab; choose another folder for --export")
+
+
+def _is_ours(file: Path) -> bool:
+    page = {found.name for found in _page().iterdir()}
+    return file.name in page | {MARKER} or file.name.partition("-")[0] in FOLDERS or file.suffix == ".tmp"
+
+
+def _page() -> Traversable:
+    return importlib.resources.files("reverie.lab") / "page"
+
+
 def _copy_page(folder: Path) -> None:
-    page = importlib.resources.files("reverie.lab") / "page"
+    page = _page()
     for directory in (page, page / "runtime"):
         for file in directory.iterdir():
             if file.is_file():

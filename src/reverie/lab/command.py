@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reverie.errors import ReverieError
-from reverie.lab.bundle import write_lab
+from reverie.lab.bundle import check_folder, write_lab
 from reverie.lab.opening import lab_source
 from reverie.lab.server import serving
 from reverie.lab.source import LabSource
@@ -17,6 +17,7 @@ from reverie.progress import announce
 
 def export_lab(runs: Sequence[Path], folder: Path) -> Path:
     """Write the page of these runs into `folder`, for any web server; returns the folder."""
+    check_folder(folder)  # before the minutes that the rest may take
     write_lab(folder, _sources(runs))
     return folder
 
