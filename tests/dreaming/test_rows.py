@@ -98,3 +98,17 @@ def test_restore_undoes_a_step() -> None:
     for old, new in zip(before, after, strict=True):
         assert torch.equal(old[[0, 2]], new[[0, 2]])
         assert not torch.equal(old[1], new[1])
+
+
+@pytest.mark.parametrize(("dtype", "compiled"), list(product(TOLERANCE, [True, False])))
+def test_the_clock_keeps_time_over_a_whole_dream(dtype: torch.dtype, compiled: bool) -> None:
+    model = parts.memory(clock=True)
+    model.wind_clock()
+    rows = rows_of(model, 2, dtype, compiled)
+    rows.begin(slice(0, 2), torch.zeros(2, parts.LATENT))
+    uniform, noise = torch.rand(1, parts.LATENT), torch.zeros(1, parts.LATENT)
+    for _ in range(2100):
+        with torch.no_grad():
+            rows.advance(torch.zeros(2, 3), uniform, noise, torch.zeros(2, dtype=torch.long))
+    assert rows.state.c[:, 0].tolist() == pytest.approx([1.4, 1.4], rel=1e-2)
+    assert rows.state.h[:, 0].float().tolist() == pytest.approx([0.885, 0.885], rel=1e-2)

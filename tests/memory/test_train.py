@@ -182,3 +182,17 @@ def test_losses_on_episodes_fall_where_m_has_learned(tmp_path: Path) -> None:
     after = losses_on(train(tmp_path, updates=60, learning_rate=1e-2), orbits, ACTIONS, 0, unseen)
     assert set(before) == {"z_nll", "done", "reward"}
     assert after["z_nll"] < before["z_nll"] - 0.1
+
+
+def test_the_clock_counts_an_episodes_steps_and_training_leaves_it_so(tmp_path: Path) -> None:
+    for name, start in (("anew", None), ("on", MDNRNN(config(), seed=5))):
+        model = train_memory(config(clock=True), Orbits(LENGTHS), ACTIONS, tmp_path / name, seed=0, start=start)
+        state, restart = model.initial_state(3), torch.tensor([1.0, 1.0, 1.0])
+        for step in range(1, 2001):
+            z, a = torch.randn(3, 4), torch.randn(3, 2)
+            state = model.absorb(state, z, a, restart)
+            restart = torch.tensor([0.0, 0.0, float(step == 1500)])
+        assert state.c[:, 0].tolist() == pytest.approx([2000 / 1500, 2000 / 1500, 500 / 1500], rel=1e-3)
+        assert state.h[:, 0].tolist() == pytest.approx(np.tanh(state.c[:, 0].detach().numpy()), rel=1e-5)
+        assert model.hidden_weight.grad is not None
+        assert model.hidden_weight.grad[1:, 0].abs().max() > 0  # others learn to read it

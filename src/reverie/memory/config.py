@@ -22,6 +22,8 @@ class MemoryConfig:
     """Gaussians for each latent dimension, independently."""
     restart_input: bool = False
     """Give M an input that is 1 on the first step of an episode (paper: Doom)."""
+    clock: bool = False
+    """M's first cell counts the steps of an episode, for worlds that change slowly: a dream knows how late it is."""
     done_head: bool = False
     """Predict whether the episode ends with this step (paper: Doom)."""
     reward_head: bool = False

@@ -51,6 +51,8 @@ def train_memory(
     model = MDNRNN(config, torch_seed(seed, "memory", "weights")).to(device)
     if start is not None:
         model.load_state_dict(start.state_dict())
+        if config.clock:
+            model.wind_clock()  # where the start has none
     model.reward_scale.fill_(reward_scale(latents, training) if config.reward_head else 1.0)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     state = model.initial_state(config.batch_size)
@@ -71,6 +73,8 @@ def train_memory(
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_value_(model.parameters(), config.clip)
+            if config.clock:
+                model.hold_clock()
             rate = optimizer.param_groups[0]["lr"] = config.learning_rate_at(update)
             optimizer.step()
             state = LSTMState(state.h.detach(), state.c.detach())
