@@ -54,7 +54,8 @@ export class DreamPanel {
     this.agent = new Select({ label: "Which agent", value: agents[0]?.key ?? "",
       options: agents.map((agent) => [agent.key, agentInWords(agent)]) });
     this.temperature = new Slider({ label: "Temperature", min: 0.05, max: 2.5, step: 0.05, value: about.temperature });
-    const trained = button(`As trained: ${about.temperature.toFixed(2)}`, () => { this.temperature.value = about.temperature; },
+    const own = agents[0]?.temperature === about.temperature ? "As trained" : "The run's own";
+    const trained = button(`${own}: ${about.temperature.toFixed(2)}`, () => { this.temperature.value = about.temperature; },
       { className: "small" });
     this.seed = new Seed(1, () => { this.from = null; this.restart(); });
     return h("div", { className: "card controls" },
