@@ -118,7 +118,7 @@ def _doom(preset: Preset) -> _Settings:
         controller=ControllerConfig(features="zch", bias=False),
         dream=DreamConfig(temperature=1.15),
         evolution=evolution[preset],
-        rounds=RoundsConfig(count=2, memory_updates=3000, generations=75) if preset == "standard" else RoundsConfig(),
+        rounds=RoundsConfig(count=1, memory_updates=3000, generations=75) if preset == "standard" else RoundsConfig(),
         mirror=preset == "standard",
     )
 
