@@ -24,7 +24,9 @@ from reverie.evolution.arena import close_arenas
 from reverie.files.atomic import read_json
 from reverie.hardware import single_thread
 from reverie.pipeline.experiment import Experiment
+from reverie.pipeline.listing import COMMAND_WORDS
 from reverie.pipeline.settings import setting_types
+from reverie.pipeline.shipped import shipped
 from reverie.pipeline.verify import verify_run
 from tests.conftest import FinishedRun
 from tests.runs import ENVIRONMENT, ROOT, copy_run, flip, small_run, snapshot
@@ -57,7 +59,7 @@ BAD_WORDS = [
     ("--foo", f"unknown command '--foo', {ONE_OF}"),
     # the command's own words
     ("run", "WORLD is missing; see reverie run --help"),
-    ("evaluate", "RUN is missing; see reverie evaluate --help"),
+    ("evaluate", "RUN|NAME is missing; see reverie evaluate --help"),
     ("run tinny", "unknown world 'tinny'; did you mean 'tiny'? 'reverie worlds' lists them"),
     ("run CartPole-v9", "unknown world 'CartPole-v9'; did you mean 'CartPole-v1'? 'reverie worlds' lists them"),
     ("run zzz", "unknown world 'zzz'; 'reverie worlds' lists them"),
@@ -93,6 +95,14 @@ BAD_WORDS = [
     ("evaluate {run} --temperature hot", "--temperature cannot be 'hot'; see reverie evaluate --help"),
     ("evaluate {run} --dream --temperature 0", "dream temperature is 0.0; expected a finite number above 0"),
     ("evaluate {run}/no", "{run}/no is not a run folder (no config.json in it); 'reverie run WORLD' makes one"),
+    ("export {run}", "--to is missing; see reverie export --help"),
+    ("run tiny --fro doom", "unknown option '--fro'; did you mean '--from'?; see reverie run --help"),
+    ("run tiny --from {run}/no", "{run}/no is not a run folder (no config.json in it); 'reverie run WORLD' makes one"),
+    (
+        "run tiny --from pretrained",
+        f"no agent 'tiny' comes with reverie {reverie.__version__} ({', '.join(shipped()) or 'none does yet'}); "
+        "'reverie run tiny' makes one, named by its run folder, runs/tiny-quick",
+    ),
     # settings
     ("run tiny --vision.updats 3", "unknown setting 'vision.updats'; did you mean 'vision.updates'?"),
     ("run tiny --vison.updates 3", "unknown setting 'vison.updates'; did you mean 'vision.updates'?"),
@@ -191,7 +201,7 @@ def test_help_for_a_world_lists_every_setting_with_its_value(capsys: pytest.Capt
     code, out, _ = call(capsys, "run", "tiny", "--preset", "tiny", "--memory.updates", "77", "--help")
     assert code == 0
     listed = dict(re.findall(r"^  --(\S+) (.+)$", out.partition("settings of tiny")[2], re.MULTILINE))
-    assert list(listed) == [name for name in setting_types(Experiment) if name not in ("world", "preset", "seed")]
+    assert list(listed) == [name for name in setting_types(Experiment) if name not in COMMAND_WORDS]
     assert listed["memory.updates"] == "77"
     assert listed["collect.policies"] == "held uniform brownian"
     assert "      Adam steps in all." in out
@@ -295,6 +305,28 @@ def test_evaluate_on_other_seeds_and_as_a_table(finished: Path, capsys: pytest.C
     assert re.search(r"agent +│ +[\d.]+ ± [\d.]+ │ +[\d.]+ │ +[\d.]+ │ +5 │", out)
     first = read_json(finished / "scores" / "agent.json")
     assert f"{first['mean']:.1f} ± {first['std']:.1f}" not in out
+
+
+def test_an_export_takes_the_place_of_its_run(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "mine"
+    code, out, err = call(capsys, "export", finished, "--to", place)
+    assert (code, err) == (0, "")
+    assert re.fullmatch(rf"{place}: [\d.]+ MB; the agent of {finished} scored .+\nreverie evaluate {place}\n", out)
+    assert call(capsys, "verify", place) == (0, f"{place}: ok, every file is as it was written\n", "")
+    results = []
+    for source in (finished, place):
+        code, out, err = call(capsys, "evaluate", source, "--episodes", "6", "--dream", "--json", "--workers", "0")
+        assert (code, err) == (0, "")
+        results.append(json.loads(out))
+    assert results[1]["scores"] == pytest.approx(results[0]["scores"], rel=0.05, abs=0.05)
+    assert results[1]["random"] == results[0]["random"]
+    flip(place / "vision.safetensors")
+    code, out, err = call(capsys, "evaluate", place)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"reverie: {place}/vision.safetensors is truncated or altered: ")
+    assert err.count("\n") == 1
 
 
 def test_verify(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
