@@ -101,7 +101,7 @@ def _doom(preset: Preset) -> _Settings:
     memory = {
         "tiny": MemoryConfig(**sizes, batch_size=8, window=32, updates=20),
         "quick": MemoryConfig(**sizes, batch_size=64, window=100, updates=1400, decay=0.9985),
-        "standard": MemoryConfig(**sizes, batch_size=64, window=64, updates=12_000, decay=0.99968),
+        "standard": MemoryConfig(**sizes, clock=True, batch_size=64, window=64, updates=12_000, decay=0.99968),
         "paper": MemoryConfig(**sizes, updates=24_400, decay=0.99999),
     }
     evolution = {
