@@ -18,7 +18,7 @@ from reverie.worlds.registry import world_spec
 
 PRETRAINED = "pretrained"  # the agent that comes with Reverie under the name of the run's world
 
-# the settings that shapes depend on
+# the settings that the weights' shapes depend on, or what a weight means (clock)
 SIZES = {
     "vision": ("latent_size",),
     "memory": (
@@ -27,6 +27,7 @@ SIZES = {
         "hidden_size",
         "mixtures",
         "restart_input",
+        "clock",
         "done_head",
         "reward_head",
         "action_head",
