@@ -164,6 +164,7 @@ def test_an_unknown_policy_is_an_error() -> None:
         ("doom", "held"),
         ("doom-skill-5", "held"),
         ("carracing", "random-network"),
+        ("carracing-envpool", "random-network"),
         ("tiny", "uniform"),
         ("CartPole-v1", "uniform"),
     ],

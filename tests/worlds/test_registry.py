@@ -8,13 +8,14 @@ import pytest
 
 from reverie.errors import ReverieError
 from reverie.worlds import registry
-from reverie.worlds.registry import describe, make, world_names, world_spec
+from reverie.worlds.registry import base_world, describe, make, world_names, world_spec
 from reverie.worlds.spec import ActionSpec, WorldSpec
 
 SPECS = [
     WorldSpec("doom", ActionSpec("three-way", 1), "survival", 2100),
     WorldSpec("doom-skill-5", ActionSpec("three-way", 1), "survival", 2100),
     WorldSpec("carracing", ActionSpec("driving", 3), "predicted", 1000),
+    WorldSpec("carracing-envpool", ActionSpec("driving", 3), "predicted", 1000),
     WorldSpec("tiny", ActionSpec("continuous", 1), "predicted", 100),
     WorldSpec("Pendulum-v1", ActionSpec("continuous", 1), "predicted", 200),
     WorldSpec("CartPole-v1", ActionSpec("discrete", 2), "predicted", 500),
@@ -53,6 +54,19 @@ def test_auto_prefers_envpool_and_does_without(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(make("carracing")._backend, PooledCars)
     hide(monkeypatch, "envpool")
     assert isinstance(make("carracing")._backend, SerialBackend)
+
+
+def test_envpools_car_is_a_world_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("envpool")
+    from reverie.worlds.carracing import PooledCars
+
+    worlds = make("carracing-envpool", 2)
+    assert isinstance(worlds._backend, PooledCars)
+    assert worlds.world_spec.name == "carracing-envpool"
+    assert [base_world(name) for name in ("carracing-envpool", "doom-skill-5", "tiny")] == ["carracing", "doom", "tiny"]
+    hide(monkeypatch, "envpool")
+    with pytest.raises(ReverieError, match="needs EnvPool"):
+        make("carracing-envpool")
 
 
 def test_describe_names_every_world() -> None:
@@ -117,6 +131,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("tiny", {"num_envs": 0}, "num_envs is 0, expected at least 1"),
     ("tiny", {"engine": "envpool"}, "engine 'envpool' was asked for world 'tiny', but it runs only 'carracing'"),
+    (
+        "carracing-envpool",
+        {"engine": "gymnasium"},
+        "engine 'gymnasium' was asked for world 'carracing-envpool', which is EnvPool's by its name; open 'carracing'",
+    ),
     ("carracing", {"engine": "unity"}, "unknown engine 'unity'; expected auto, gymnasium or envpool"),
     ("tiny", {"skill": 5}, "skill=5 was given for world 'tiny', but only 'doom' has skills"),
     ("doom", {"skill": 0}, "skill is 0, expected 1 to 5"),

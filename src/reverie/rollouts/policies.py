@@ -16,7 +16,7 @@ import numpy as np
 
 from reverie.errors import ReverieError
 from reverie.rollouts.config import POLICIES
-from reverie.worlds.registry import split_skill
+from reverie.worlds.registry import base_world
 from reverie.worlds.spec import ActionSpec
 
 FIXED_SWEEP = re.compile(r"sweep-([1-9]\d*)")
@@ -45,7 +45,7 @@ def make_policy(name: str, actions: ActionSpec, rng: np.random.Generator) -> Pol
 
 def random_policy(world: str) -> str:
     """The policy whose score is the world's random baseline, the paper's own where it has one."""
-    return BASELINES.get(split_skill(world)[0], "uniform")
+    return BASELINES.get(base_world(world), "uniform")
 
 
 class Uniform:

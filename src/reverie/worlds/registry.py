@@ -26,6 +26,7 @@ DESCRIPTIONS = {
 }
 
 SKILLED_DOOM = re.compile(r"doom-skill-(-?\d+)")
+POOLED_CAR = "carracing-envpool"  # the car as it trains, by a name of its own
 
 # world -> (module, product, extra of this package), what it cannot do without
 NEEDS = {"doom": ("vizdoom", "ViZDoom", "doom"), "carracing": ("Box2D", "Box2D", "carracing")}
@@ -51,10 +52,10 @@ def world_spec(name: str) -> WorldSpec:
         from reverie.worlds.doom import DOOM
 
         return DOOM if skill is None else replace(DOOM, name=name)
-    if name == "carracing":
+    if name in ("carracing", POOLED_CAR):
         from reverie.worlds.carracing import CARRACING
 
-        return CARRACING
+        return replace(CARRACING, name=name)
     if name == "tiny":
         from reverie.worlds.tiny import TINY
 
@@ -76,6 +77,11 @@ def split_skill(name: str) -> tuple[str, int | None]:
     return "doom", skill
 
 
+def base_world(name: str) -> str:
+    """The world that one by another name is a variant of: "doom" of "doom-skill-5", "carracing" of its EnvPool copy."""
+    return "carracing" if name == POOLED_CAR else split_skill(name)[0]
+
+
 def make(
     name: str, num_envs: int = 1, seed: int | None = None, *, engine: Engine = "auto", skill: int | None = None
 ) -> WorldVectorEnv:
@@ -83,6 +89,7 @@ def make(
 
     seed: where `reset` without seeds draws them from.
     engine: for carracing, "envpool" (training), "gymnasium" (published scores) or "auto": EnvPool where installed.
+        EnvPool's is also a world by its name, "carracing-envpool".
     skill: for doom, 1 to 5; 4 is the scenario's own. Skill 5 is also a world by its name, "doom-skill-5".
     """
     from reverie.worlds.vector import WorldVectorEnv
@@ -91,8 +98,12 @@ def make(
         raise ReverieError(f"num_envs is {num_envs}, expected at least 1")
     if engine not in ("auto", "gymnasium", "envpool"):
         raise ReverieError(f"unknown engine {engine!r}; expected auto, gymnasium or envpool")
-    if engine == "envpool" and name != "carracing":
+    if engine == "envpool" and name not in ("carracing", POOLED_CAR):
         raise ReverieError(f"engine 'envpool' was asked for world {name!r}, but it runs only 'carracing'")
+    if engine == "gymnasium" and name == POOLED_CAR:
+        raise ReverieError(
+            f"engine 'gymnasium' was asked for world {name!r}, which is EnvPool's by its name; open 'carracing'"
+        )
     if skill is not None and name != "doom":
         raise ReverieError(f"skill={skill} was given for world {name!r}, but only 'doom' has skills")
     if skill is not None:
@@ -106,8 +117,8 @@ def _backend(name: str, num_envs: int, engine: Engine) -> Backend:
     base, skill = split_skill(name)
     if base == "doom":
         return SerialBackend(_doom_maker(skill), num_envs)
-    if name == "carracing":
-        return _car_backend(num_envs, engine)
+    if name in ("carracing", POOLED_CAR):
+        return _car_backend(num_envs, "envpool" if name == POOLED_CAR else engine)
     if name == "tiny":
         from reverie.worlds.tiny import FollowGames
 
