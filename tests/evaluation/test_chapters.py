@@ -44,6 +44,18 @@ def test_rewards_are_calibrated_only_where_they_are_predicted() -> None:
     assert "reliability" in survival
 
 
+def test_the_next_action_is_calibrated_where_m_predicts_it() -> None:
+    inputs = ReportInputs(TINY, memory=make_memory(action_head=True), latents=[make_latents(80)])
+    with_head = chapters.memory(inputs)
+    without = chapters.memory(replace(inputs, memory=make_memory()))
+    assert with_head is not None
+    assert without is not None
+    assert with_head["agreement"].startswith("M foresees ")
+    assert "action" in with_head
+    assert "action" not in without
+    assert "coverage" in without
+
+
 def test_healthy_losses_are_drawn_for_the_papers_doom_alone(tmp_path: Path) -> None:
     path = write_metrics(tmp_path / "m.jsonl", [{"step": s, "z_nll": 1.2, "done": 0.1} for s in (20, 40)])
     doom = chapters.memory(ReportInputs(DOOM, memory_metrics=path))

@@ -28,6 +28,9 @@ CHARTS: dict[str, Callable[[], Markup | None]] = {
     "reliability": lambda: figures.reliability(np.array([0.001, 0.1]), np.array([0.002, 0.2]), np.array([3, 5])),
     "one bin": lambda: figures.reliability(np.array([0.1]), np.array([0.1]), np.array([1])),
     "reward": lambda: figures.reward_calibration(np.arange(5.0), np.arange(5.0)),
+    "coverage": lambda: figures.latent_coverage(np.linspace(0.05, 0.95, 19), np.linspace(0.1, 0.9, 19)),
+    "action": lambda: figures.action_calibration(np.array([-1.0, 1.0]), np.array([-0.5, 0.9]), np.array([3, 5])),
+    "one action": lambda: figures.action_calibration(np.array([0.5]), np.array([0.5]), np.array([9])),
     "drift": lambda: figures.drift(np.ones(50), np.arange(50.0), np.full(50, 2.0)),
 }
 

@@ -114,7 +114,7 @@ def test_a_whole_runs_report_is_one_file_that_asks_nothing_of_the_network(html: 
     assert all(video.get("aria-label") for video in page.all("video"))
     assert all(chart.get("aria-label") for chart in page.all("svg"))
     assert len(page.all("video")) == 3
-    assert len(page.all("svg")) == 1 + 2 + 3 + 3 + 1  # scores; V; drift, endings, reward; M's losses; C
+    assert len(page.all("svg")) == 1 + 2 + 4 + 3 + 1  # scores; V; drift, latents, endings, reward; M's losses; C
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import special, stats
 
-from reverie.memory.mixture import log_prob, sample
+from reverie.memory.mixture import cdf, log_prob, sample
 
 LOGITS = np.array([0.3, -1.2, 1.0])
 MEAN = np.array([-1.5, 0.2, 2.0])
@@ -29,6 +29,14 @@ def test_log_prob_far_from_every_component_is_finite() -> None:
     parts = [torch.from_numpy(part).float() for part in (LOGITS, MEAN, LOG_STD)]
     expected = stats.norm(MEAN, np.exp(LOG_STD)).logpdf(100.0) + special.log_softmax(LOGITS)
     assert float(log_prob(*parts, torch.tensor(100.0))) == pytest.approx(special.logsumexp(expected), rel=1e-5)
+
+
+def test_cdf_equals_scipy() -> None:
+    rng = np.random.default_rng(1)
+    logits, mean, log_std = rng.normal(size=(3, 7, 4, 5))
+    z = rng.normal(size=(7, 4)) * 2
+    expected = (special.softmax(logits, axis=-1) * stats.norm(mean, np.exp(log_std)).cdf(z[..., None])).sum(-1)
+    np.testing.assert_allclose(cdf(*map(torch.from_numpy, (logits, mean, log_std, z))).numpy(), expected, rtol=1e-12)
 
 
 def draws(temperature: float) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from markupsafe import Markup
 
 from reverie.evaluation import figures
+from reverie.evaluation.calibration import LEVELS, ActionCalibration, calibrate
 from reverie.evaluation.foresight import STEPS, Foresight, forecast, look_ahead
 from reverie.evaluation.inputs import ReportInputs
 from reverie.evaluation.pictures import png, reconstructions, spread_frames, strip, traversals
@@ -134,7 +135,21 @@ def _calibration(inputs: ReportInputs) -> Section:
     if expected.reward_hat is not None and inputs.world.reward == "predicted":
         some = np.linspace(0, len(expected.reward) - 1, min(len(expected.reward), 800)).astype(int)
         section["reward"] = figures.reward_calibration(expected.reward_hat[some], expected.reward[some])
+    latents, actions = calibrate(inputs.memory, inputs.world.actions, inputs.latents)
+    section["coverage"] = figures.latent_coverage(LEVELS, latents.held())
+    section["nll"] = f"{latents.nll:.3f}"
+    if actions is not None:
+        section["action"] = figures.action_calibration(*actions.bins())
+        section["agreement"] = _agreement(actions)
     return section
+
+
+def _agreement(actions: ActionCalibration) -> str:
+    """How often M foresees the next action, in words."""
+    if actions.kind in ("discrete", "three-way"):
+        said, least = 100 * actions.agreement(), 100 * actions.baseline()
+        return f"M names {said:.0f} % of the next actions; always the commonest would be {least:.0f} %."
+    return f"M foresees {100 * actions.agreement():.0f} % of the variance of the next actions."
 
 
 def controller(inputs: ReportInputs) -> Section | None:

@@ -146,6 +146,32 @@ def reward_calibration(predicted: np.ndarray, actual: np.ndarray) -> Markup:
     return to_svg(figure, "reward", f"Predicted against actual reward; root mean square error {error:.3g}.")
 
 
+def latent_coverage(levels: np.ndarray, held: np.ndarray) -> Markup:
+    """How many real latents fell into M's central intervals of each level, both [L] in (0, 1)."""
+    figure, (axis,) = new_figure()
+    axis.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
+    axis.plot(levels, held, color=DREAM)
+    axis.set_xlim(0, 1)
+    axis.set_ylim(0, 1)
+    axis.set_xlabel("share of its distribution that M's interval spans")
+    axis.set_title("share of the real next latents in it", loc="left", fontsize=10, color=INK)
+    points = ", ".join(f"{100 * held[np.abs(levels - p).argmin()]:.0f} % in its {100 * p:.0f} %" for p in (0.5, 0.9))
+    return to_svg(figure, "coverage", f"Calibration of M's next latent: {points} intervals.")
+
+
+def action_calibration(predicted: np.ndarray, taken: np.ndarray, steps: np.ndarray) -> Markup:
+    """The mean action taken where M predicted a certain one, each [B]; steps: how many lie in each bin."""
+    figure, (axis,) = new_figure()
+    span = [min(predicted.min(), taken.min()), max(predicted.max(), taken.max())]
+    axis.plot(span, span, color=MUTED, linewidth=1, linestyle=":")
+    axis.plot(predicted, taken, color=DREAM, alpha=0.5)
+    axis.scatter(predicted, taken, s=8 + 60 * steps / steps.max(), color=DREAM, linewidth=0)
+    axis.set_xlabel("next action that M expects")
+    axis.set_title("mean of the actions then taken", loc="left", fontsize=10, color=INK)
+    points = ", ".join(f"{p:.2g} expected, {t:.2g} taken" for p, t in zip(predicted, taken, strict=True))
+    return to_svg(figure, "action", f"Calibration of M's next action: {points}.")
+
+
 def drift(one_step: np.ndarray, free: np.ndarray, frozen: np.ndarray) -> Markup:
     """Distance of M's latents from reality over the steps ahead, each [L]: seeing, dreaming on, or not moving."""
     figure, (axis,) = new_figure()

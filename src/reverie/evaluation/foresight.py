@@ -130,8 +130,8 @@ def forecast(memory: MDNRNN, actions: ActionSpec, episodes: Sequence[LatentEpiso
 
 def _forecast_batch(memory: MDNRNN, actions: ActionSpec, episodes: Sequence[LatentEpisode]) -> tuple[np.ndarray, ...]:
     lengths = [len(episode.actions) for episode in episodes]
-    z = _padded([episode.mu[:-1] for episode in episodes], max(lengths))
-    a = actions.for_memory(_padded([episode.actions for episode in episodes], max(lengths)))
+    z = padded([episode.mu[:-1] for episode in episodes], max(lengths))
+    a = actions.for_memory(padded([episode.actions for episode in episodes], max(lengths)))
     restart = torch.zeros(z.shape[:2])
     restart[:, 0] = 1
     _, prediction = memory(memory.initial_state(len(z)), z, a, restart)
@@ -151,9 +151,9 @@ def _forecast_batch(memory: MDNRNN, actions: ActionSpec, episodes: Sequence[Late
     )
 
 
-def _padded(arrays: Sequence[np.ndarray], length: int) -> Tensor:
+def padded(arrays: Sequence[np.ndarray], length: int) -> Tensor:
     """Arrays [T, n] as one float32 tensor [B, length, n], zeros after each end."""
-    padded = np.zeros((len(arrays), length, arrays[0].shape[1]), np.float32)
-    for row, array in zip(padded, arrays, strict=True):
+    filled = np.zeros((len(arrays), length, arrays[0].shape[1]), np.float32)
+    for row, array in zip(filled, arrays, strict=True):
         row[: len(array)] = array
-    return torch.from_numpy(padded)
+    return torch.from_numpy(filled)

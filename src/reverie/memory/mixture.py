@@ -20,6 +20,12 @@ def log_prob(logits: Tensor, mean: Tensor, log_std: Tensor, z: Tensor) -> Tensor
     return torch.logsumexp(joint, -1) - torch.logsumexp(logits, -1) - HALF_LOG_TAU
 
 
+def cdf(logits: Tensor, mean: Tensor, log_std: Tensor, z: Tensor) -> Tensor:
+    """The share [..., Nz] of each dimension's distribution below z [..., Nz]: uniform where M is calibrated."""
+    below = torch.special.ndtr((z.unsqueeze(-1) - mean) * torch.exp(-log_std))
+    return (torch.softmax(logits, -1) * below).sum(-1)
+
+
 def sample(logits: Tensor, mean: Tensor, log_std: Tensor, temperature: float, uniform: Tensor, noise: Tensor) -> Tensor:
     """Draw z [..., Nz]: a component by softmax(logits / tau), then mean + std * sqrt(tau) * noise.
 
