@@ -28,6 +28,7 @@ ROOMS = [
     "agent",
     "dreaming",
     "evolution",
+    "gradient",
     "evaluation",
     "pipeline",
     "reproduction",

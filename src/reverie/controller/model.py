@@ -53,11 +53,16 @@ class Controller:
 
     def act(self, params: Tensor, features: Tensor) -> Tensor:
         """Actions float32 [P, E, A] of candidates [P, n] on their features [P, E, F], in [-1, 1] or one-hot."""
+        x = self.outputs(params, features)
+        return one_hot_argmax(x) if self.actions.kind == "discrete" else x.tanh()
+
+    def outputs(self, params: Tensor, features: Tensor) -> Tensor:
+        """What becomes the actions: the last layer's sums, float32 [P, E, A]."""
         x = features
         for index, (weight, bias) in enumerate(self.unpack(params)):
             x = torch.bmm(x if index == 0 else x.tanh(), weight)
             x = x if bias is None else x + bias
-        return one_hot_argmax(x) if self.actions.kind == "discrete" else x.tanh()
+        return x
 
     def check(self, params: Tensor) -> None:
         """Raise where `params` is not [P, n]."""

@@ -46,6 +46,20 @@ class Follower:
         """What `DreamRows.drop` must reorder with the dreams."""
         return self._x, self._c
 
+    @property
+    def restart(self) -> Tensor:
+        """Which dreams are at their first step [n, 1] (no columns without the input), a view."""
+        return self._restart[: self.count]
+
+    def begin(self, rows: Tensor) -> None:
+        """Begin anew with the dreams that began anew in these rows."""
+        self._c[rows], self._h[rows], self._restart[rows] = 0, 0, 1
+
+    def resume(self, h: Tensor, c: Tensor, restart: Tensor) -> None:
+        """Go on from what `state` and `restart` were."""
+        n = self.count
+        self._h[:n], self._c[:n], self._restart[:n] = h.to(self._x.dtype), c, restart.to(self._x.dtype)
+
     def absorb(self, action: Tensor) -> None:
         """Read z and `action` [n, A] (as M sees it); to be called before the dreams go on."""
         n, padded = self.count, -(-self.count // ROUND) * ROUND

@@ -81,6 +81,19 @@ class DreamRows:
         self._c[rows], self._x_h[rows], self._x_restart[rows] = 0, 0, 1
         self._any_restart = True
 
+    @property
+    def restart(self) -> Tensor:
+        """Which dreams are at their first step [n, 1], as the restart input has it (no columns without one), a view."""
+        return self._x_restart[: self.count]
+
+    def resume(self, z: Tensor, h: Tensor, c: Tensor, restart: Tensor) -> None:
+        """Go on from what `z`, `state` and `restart` were."""
+        n = self.count
+        self._z[:n], self._c[:n] = z, c
+        self._x_z[:n], self._x_h[:n] = z.to(self._x.dtype), h.to(self._x.dtype)
+        self._x_restart[:n] = restart.to(self._x.dtype)
+        self._any_restart = bool(restart.any())
+
     def advance(self, action: Tensor, component: Tensor, spread: Tensor, episode: Tensor) -> Outcome:
         """One step of every dream: M absorbs z and `action` [n, A] (as M sees it), and the next z is drawn.
 

@@ -20,9 +20,9 @@ class EvolutionConfig:
     rollouts: int = 16
     """episodes of each candidate, on the same seeds for all of a generation; fitness is their mean return"""
     generations: int = 200
-    """generations in all"""
+    """generations in all; 0 keeps C as it begins"""
     sigma: float = 0.1
-    """the first step size; the search starts at parameters of 0"""
+    """the first step size; the search begins at parameters of 0, or at those that C has learned by gradients"""
     max_steps: int | None = None
     """steps after which a training episode in the world is cut off; None: at the world's own cap"""
     patience: int | None = None
@@ -54,7 +54,7 @@ class EvolutionConfig:
 LOWEST = {
     "population": 4,
     "rollouts": 1,
-    "generations": 1,
+    "generations": 0,
     "max_steps": 1,
     "patience": 1,
     "slots": 1,

@@ -50,7 +50,8 @@ def evolve(
 
     A generation is a pure function of the search's state, `seed` and its number, so a run that was killed ends with
     the same bits as one that was not, with any number of workers.
-    start: the parameters [n] that the search begins at (an earlier round's C), None for zeros
+    start: the parameters [n] that the search begins at (an earlier round's C, or what gradients found), None for zeros;
+        they are scored first, and kept unless something beats them
     Raises ReverieError where a fitness is not finite or `folder` holds a search with other settings.
     """
     arena = replace(arena, where=config.where, max_steps=config.max_steps, patience=config.patience, slots=config.slots)
@@ -60,6 +61,11 @@ def evolve(
     log = MetricsLog(folder / "metrics.jsonl", resume_step=search.generation)
     title = f"C: evolving in the {arena.where}"
     with log, progress(config.generations, title, "generations", search.generation) as bar:
+        if best is None and search.generation == 0 and (start is not None or config.generations == 0):
+            rescored = _rescore(config, arena, search.mean[None], seed, 0, workers, bar)
+            best = _best(search.mean[None], rescored, None, 0)
+            save_controller(folder / BEST_FILE, shape, best.params)
+            save_checkpoint(folder, _checkpoint(search, best, steps := int(rescored.steps.sum()), settings))
         while search.generation < config.generations:
             generation, started = search.generation, time.monotonic()
             candidates = search.ask()
@@ -87,7 +93,7 @@ def evolve(
                 save_checkpoint(folder, _checkpoint(search, best, steps, settings))
     if workers.count == 0:
         close_arenas()  # worker processes end with the pool
-    assert best is not None, "the last generation is always re-scored"
+    assert best is not None, "the start or the last generation is always re-scored"
     save_controller(folder / BEST_FILE, shape, best.params)
     return best
 

@@ -9,6 +9,7 @@ from reverie.controller.config import ControllerConfig
 from reverie.dreaming.config import DreamConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
+from reverie.gradient.config import GradientConfig
 from reverie.memory.config import MemoryConfig
 from reverie.pipeline.rounds import RoundsConfig
 from reverie.rollouts.config import CollectConfig
@@ -43,6 +44,8 @@ class Experiment:
     """the dream that C trains in"""
     evolution: EvolutionConfig
     """stage 4: CMA-ES, in the dream or in the world"""
+    gradient: GradientConfig = field(default_factory=GradientConfig)
+    """before CMA-ES: C by PPO in the dream"""
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
     """what follows the first pass through the stages: C collects, and all three learn on"""
     mirror: bool = False
@@ -79,8 +82,14 @@ class Experiment:
                 updates=rounds.memory_updates,
                 decay=self.memory.decay ** (self.memory.updates / rounds.memory_updates),  # ends at the same rate
             ),
+            gradient=replace(self.gradient, updates=rounds.gradient_updates),
             evolution=replace(self.evolution, generations=rounds.generations),
         )
+
+    @property
+    def dreams_to_learn(self) -> bool:
+        """Whether C learns by gradients in the dream, in the first pass or in a later round."""
+        return self.gradient.updates > 0 or (self.rounds.count > 0 and self.rounds.gradient_updates > 0)
 
     def episodes_by(self, number: int) -> int:
         """Real episodes in the store when the collecting of round `number` is done."""
@@ -99,6 +108,17 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
         raise ReverieError(
             f"memory.{head} is False, and no dream of {world.name} goes without; set it, or use --evolve-in world"
         )
+    if experiment.dreams_to_learn and not getattr(memory, head):
+        raise ReverieError(
+            f"memory.{head} is False, and C is to learn by gradients in the dream of {world.name}; "
+            "set it, or gradient.updates to 0"
+        )
+
+
+def can_dream(experiment: Experiment, world: WorldSpec) -> bool:
+    """Whether M has what a dream of the world needs, and C looks at M."""
+    has_head: bool = getattr(experiment.memory, dream_head(world))
+    return has_head and experiment.controller.features != "z"
 
 
 def dream_head(world: WorldSpec) -> Literal["done_head", "reward_head"]:

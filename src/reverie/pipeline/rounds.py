@@ -22,11 +22,14 @@ class RoundsConfig:
     """updates that V trains on for; 0 leaves V as it is"""
     memory_updates: int = 1000
     """updates that M trains on for"""
+    gradient_updates: int = 0
+    """updates that C learns on for by gradients in the dream, before it is evolved on"""
     generations: int = 25
     """generations that C is evolved on for"""
 
     def __post_init__(self) -> None:
-        lowest = {"count": 0, "episodes": 1, "vision_updates": 0, "memory_updates": 1, "generations": 1}
+        lowest = {"count": 0, "episodes": 1, "vision_updates": 0, "memory_updates": 1}
+        lowest |= {"gradient_updates": 0, "generations": 0}
         for name, least in lowest.items():
             value = getattr(self, name)
             if value < least:

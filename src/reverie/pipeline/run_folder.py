@@ -87,6 +87,11 @@ class RunFolder:
         return self._folder(self.round) / "controller"
 
     @property
+    def gradient(self) -> Path:
+        """What C learned by gradients: checkpoints of it and of its critic, metrics."""
+        return self._folder(self.round) / "gradient"
+
+    @property
     def scores(self) -> Path:
         """One JSON file for each score; those of the last round are the run's own."""
         return (self.path if self.is_last else self.path / f"round-{self.round}") / "scores"

@@ -78,13 +78,18 @@ def memory(run: RunFolder, workers: int, device: str = "auto") -> None:
 
 
 def controller(run: RunFolder, workers: int, device: str = "auto") -> None:
-    """Stage 4: evolve C, in the dream or in the world."""
+    """Stage 4: C learns by gradients in the dream, where it is to, and is evolved, in the dream or in the world."""
     from reverie.evolution.train import evolve
+    from reverie.gradient.train import learned
     from reverie.workers.pool import Workers
 
     arena, start = arena_of(run), start_of(run, run.controller)
-    with run.timed("controller"), Workers(workers) as pool:
-        evolve(run.plan.evolution, arena, run.controller, run.seed, pool, start.params if start else None)
+    params = start.params if start else None
+    with run.timed("controller"):
+        if run.plan.gradient.updates:
+            params = learned(run.plan.gradient, arena_of(run, "dream"), run.gradient, run.seed, params)
+        with Workers(workers) as pool:
+            evolve(run.plan.evolution, arena, run.controller, run.seed, pool, params)
 
 
 def _driving(run: RunFolder) -> Driving:

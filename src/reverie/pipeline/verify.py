@@ -53,7 +53,7 @@ def _export_problems(folder: Path) -> list[Problem]:
 
 
 def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
-    for folder in (run.vision, run.memory, run.controller):
+    for folder in (run.vision, run.memory, run.gradient, run.controller):
         yield _each(folder, "step-*.json", load_checkpoint)
         yield _each(folder, "metrics.jsonl", read_metrics)
     yield _each(run.latents, "part-*.safetensors", load_arrays)
@@ -61,7 +61,7 @@ def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
     yield _each(run.controller, BEST_FILE, load_controller)
     yield _each(run.scores, "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
     for row in sorted(run.reproduced.glob("*/")):
-        for folder in (row / "memory", row / "controller"):
+        for folder in (row / "memory", row / "gradient", row / "controller"):
             yield _each(folder, "step-*.json", load_checkpoint)
             yield _each(folder, "metrics.jsonl", read_metrics)
         yield _each(row / "controller", BEST_FILE, load_controller)

@@ -1,0 +1,119 @@
+"""What learns: C's parameters and the critic, both on features brought to one scale; and PPO's loss."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reverie.controller.model import Controller
+from reverie.gradient.config import GradientConfig
+from reverie.gradient.policy import FIRST_SPREAD, Policy
+
+LEAST_DEVIATION = 0.02  # of a feature; a cell that hardly moves is not blown up
+
+
+class Experience(NamedTuple):
+    """What an update learns from: features [N, F], choices [N, A], their log chances, advantages and returns [N]."""
+
+    features: Tensor
+    choice: Tensor
+    log_chance: Tensor
+    advantage: Tensor
+    returns: Tensor
+
+
+class Learner(nn.Module):
+    """C's parameters, `scaled` by the spread of the feature that a weight reads, and the critic."""
+
+    scale: Tensor
+    reward_scale: Tensor
+
+    def __init__(self, controller: Controller, config: GradientConfig, start: np.ndarray | None, seed: int) -> None:
+        """start: C's parameters [n], None for zeros (hidden layers are drawn: zeros have no gradient)."""
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self._start = first_params(controller, generator) if start is None else torch.from_numpy(start).float()
+        self.controller, self.policy = controller, Policy(controller.actions)
+        self.scaled = nn.Parameter(self._start.clone())
+        self.log_spread = nn.Parameter(torch.full((controller.actions.size,), FIRST_SPREAD).log())
+        size, hidden = controller.feature_size, config.critic_size
+        self.critic_in, self.critic_out = nn.Linear(size, hidden), nn.Linear(hidden, 1)
+        with torch.no_grad():
+            self.critic_in.weight.normal_(0, size**-0.5, generator=generator)
+            for zeroed in (self.critic_in.bias, self.critic_out.weight, self.critic_out.bias):
+                zeroed.zero_()
+        self.register_buffer("scale", torch.ones(size))
+        self.register_buffer("reward_scale", torch.ones(()))
+
+    @property
+    def params(self) -> Tensor:
+        """C's parameters [n]."""
+        return self.scaled / self._spreads()
+
+    def set_scale(self, features: Tensor, rewards: Tensor, discount: float) -> None:
+        """Take the scales of features [N, F] and rewards [N] from some; C's parameters stay what they were.
+
+        Rewards are scaled so that discounted sums of independent ones would have a deviation of about 1.
+        """
+        with torch.no_grad():
+            before = self.params.clone()
+            self.scale.copy_(features.std(0).clamp_min(LEAST_DEVIATION))
+            deviation = rewards.square().mean() / (1 - min(discount, 0.999) ** 2)
+            self.reward_scale.copy_(deviation.sqrt().clamp_min(1e-3))
+            self.scaled.copy_(before * self._spreads())
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """C's outputs before tanh [N, A] on features [N, F]."""
+        return self.controller.outputs(self.params[None], features[None])[0]
+
+    def value(self, features: Tensor) -> Tensor:
+        """The critic's guess at the discounted return [N]."""
+        x: Tensor = self.critic_out(self.critic_in(features / self.scale).tanh())
+        return x[..., 0]
+
+    def _spreads(self) -> Tensor:
+        """For each parameter of C the deviation of the feature that it reads; 1 where it reads none."""
+        inputs, outputs = self.controller.layers[0]
+        first = self.scale[:, None].expand(inputs, outputs).reshape(-1)
+        return torch.cat([first, first.new_ones(self.controller.parameter_count - len(first))])
+
+
+def first_params(controller: Controller, generator: torch.Generator) -> Tensor:
+    """Where C begins [n]: zeros, as CMA-ES does, but for the hidden layer of one that has it."""
+    params = torch.zeros(controller.parameter_count)
+    if len(controller.layers) > 1:
+        inputs, outputs = controller.layers[0]
+        params[: inputs * outputs].normal_(0, inputs**-0.5, generator=generator)
+    return params
+
+
+def loss_of(learner: Learner, some: Experience, config: GradientConfig) -> tuple[Tensor, Tensor]:
+    """PPO's clipped loss on some experience, and the policy's mean entropy.
+
+    The critic shares no parameter with C and Adam takes no notice of a loss's scale, so its error needs no weight.
+    """
+    log_chance, entropy = learner.policy.odds(learner.outputs(some.features), learner.log_spread, some.choice)
+    ratio = (log_chance - some.log_chance).exp()
+    clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
+    gain = torch.minimum(ratio * some.advantage, clipped * some.advantage).mean()
+    error = (learner.value(some.features) - some.returns).square().mean()
+    return error - gain - config.entropy * entropy.mean(), entropy.mean().detach()
+
+
+def advantages(rewards: Tensor, values: Tensor, cut_values: Tensor, stops: Tensor, config: GradientConfig) -> Tensor:
+    """Generalized advantages [T, N]: how much better than the critic's guess each choice turned out.
+
+    rewards [T, N]; values [T + 1, N] of the states before each step and after the last; stops bool [T, N], after
+    which another dream begins; cut_values [T, N]: of the state that a dream was cut off at, 0 where it ended
+    """
+    found = torch.zeros_like(rewards)
+    last = torch.zeros_like(rewards[0])
+    for t in reversed(range(len(rewards))):
+        following = torch.where(stops[t], cut_values[t], values[t + 1])
+        surprise = rewards[t] + config.discount * following - values[t]
+        last = surprise + config.discount * config.trace * last * ~stops[t]
+        found[t] = last
+    return found

@@ -1,0 +1,61 @@
+"""C's outputs as odds: what the deterministic C is the most likely action of.
+
+A choice is what is drawn: -1, 0 or 1 (three-way), a one-hot vector (discrete), or C's outputs before tanh (the others).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from reverie.controller.model import one_hot_argmax
+from reverie.worlds.spec import ActionSpec
+
+TURN = math.atanh(1 / 3)  # where C's output, before tanh, turns from staying to moving
+FIRST_SPREAD = 0.35  # left, stay and right begin with 27, 46 and 27 in 100
+RAREST = 1e-6  # no action's chance is taken as less, so that its logarithm is finite
+
+
+class Policy:
+    """The odds of a world's actions, given C's outputs x [..., A] before tanh and their log_spread [A]."""
+
+    def __init__(self, actions: ActionSpec) -> None:
+        self.actions = actions
+
+    def draw(self, x: Tensor, log_spread: Tensor, generator: torch.Generator) -> Tensor:
+        """Choices [n, A] for outputs x [n, A]."""
+        if self.actions.kind == "three-way":
+            drawn = torch.multinomial(_three_way(x[:, 0], log_spread).exp(), 1, generator=generator)
+            return (drawn - 1).to(x.dtype)
+        if self.actions.kind == "discrete":  # Gumbel's trick
+            uniform = torch.rand(x.shape, generator=generator, device=x.device).clamp_min(RAREST)
+            return one_hot_argmax(x - (-uniform.log()).log())
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        return x + log_spread.exp() * noise
+
+    def felt(self, choice: Tensor) -> Tensor:
+        """The action that M sees, [n, A]."""
+        if self.actions.kind in ("three-way", "discrete"):
+            return choice
+        return self.actions.for_memory(choice.tanh())
+
+    def odds(self, x: Tensor, log_spread: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
+        """The log chance (density) of choices [..., A] and the policy's entropy, both [...]."""
+        if self.actions.kind in ("three-way", "discrete"):
+            three_way = self.actions.kind == "three-way"
+            logs = _three_way(x[..., 0], log_spread) if three_way else x.log_softmax(-1)
+            index = (choice[..., 0] + 1).long() if three_way else choice.argmax(-1)
+            return logs.gather(-1, index[..., None])[..., 0], -(logs.exp() * logs).sum(-1)
+        off = (choice - x) / log_spread.exp()
+        log_chance = (-0.5 * off.square() - log_spread).sum(-1) - 0.5 * x.shape[-1] * math.log(2 * math.pi)
+        entropy = (log_spread + 0.5 * math.log(2 * math.pi * math.e)).sum()
+        return log_chance, entropy.expand(log_chance.shape)
+
+
+def _three_way(x: Tensor, log_spread: Tensor) -> Tensor:
+    """Log chances of left, stay and right [..., 3]: x [...] with logistic noise of that spread added, by C's rule."""
+    spread = log_spread.exp()
+    left, right = torch.sigmoid((-TURN - x) / spread), torch.sigmoid((x - TURN) / spread)
+    return torch.stack([left, 1 - left - right, right], -1).clamp_min(RAREST).log()

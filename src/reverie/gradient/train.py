@@ -1,0 +1,218 @@
+"""C by PPO in the dream: the loop is `learn`, read top to bottom; what it calls stands below it."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.dreaming.engine import DreamEngine
+from reverie.errors import ReverieError
+from reverie.evolution.arena import Arena, open_dream
+from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from reverie.files.metrics import MetricsLog
+from reverie.files.training import pack, unpack
+from reverie.gradient.config import GradientConfig
+from reverie.gradient.dreams import EndlessDreams
+from reverie.gradient.learner import Experience, Learner, advantages, loss_of
+from reverie.hardware import keep_freed_memory, pin_threads
+from reverie.progress import progress
+from reverie.workers.seeds import torch_seed
+
+RECENT = 1024  # dreams that the mean return shown is taken over
+
+
+def learn(
+    config: GradientConfig, engine: DreamEngine, folder: str | Path, seed: int, start: np.ndarray | None = None
+) -> np.ndarray:
+    """Train C in the dream, with checkpoints and metrics.jsonl in `folder`; goes on from the last checkpoint there.
+
+    An update is a pure function of the learner, the dreams' state, `seed` and its number, so a run that was killed ends
+    with the same bits as one that was not (on the same kind of processor, with as many threads).
+    start: the parameters [n] to begin at, None for zeros
+    Returns C's parameters, float64 [n]. Raises ReverieError where the loss is not finite or `folder` holds a training
+    with other settings.
+    """
+    keep_freed_memory()
+    folder, device = Path(folder), engine.memory.device
+    learner = Learner(engine.controller, config, start, torch_seed(seed, "gradient", "weights")).to(device)
+    optimizer = _optimizer(learner, config)
+    dreams = EndlessDreams(engine, config.dreams, _generator(seed, "begin", device=device))
+    settings = _settings(config, seed)
+    done = _resume(folder, learner, optimizer, dreams, settings)
+    steps_each = config.dreams * config.window
+    log, recent = MetricsLog(folder / "metrics.jsonl", resume_step=done), deque[float](maxlen=RECENT)
+    with log, progress(config.updates, "C: learning in the dream", "updates", done) as bar:
+        for update in range(done, config.updates):
+            generator = _generator(seed, update, device=device)
+            if update == 0:
+                learner.set_scale(*_survey(dreams, learner, config, generator), config.discount)
+            experience, returns = _dream(dreams, learner, config, generator)
+            recent.extend(returns)
+            entropy = _improve(learner, optimizer, experience, config, generator, update)
+
+            step = update + 1
+            values = {"entropy": entropy, "explained": _explained(experience)}
+            if recent:
+                values["mean"] = float(np.mean(recent))
+            bar.advance(1, **{name: value for name, value in values.items() if name == "mean"})
+            saved = step % config.checkpoint_every == 0 or step == config.updates
+            if saved or step % config.log_every == 0:
+                log.append(step=step, **values, dream_steps=step * steps_each, updates_per_second=bar.rate)
+            if saved:
+                _save(folder, step, learner, optimizer, dreams, settings)
+    return learner.params.detach().double().cpu().numpy()
+
+
+def learned(
+    config: GradientConfig, arena: Arena, folder: str | Path, seed: int, start: np.ndarray | None = None
+) -> np.ndarray:
+    """`learn` in the dream of an arena, on as many threads as a training has."""
+    pin_threads()
+    return learn(config, open_dream(arena), folder, seed, start)
+
+
+@torch.no_grad()
+def _survey(
+    dreams: EndlessDreams, learner: Learner, config: GradientConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Features [N, F] and what the critic will have to foresee [N], of a first window that nothing is learned from."""
+    seen, rewards = [], []
+    for _ in range(config.window):
+        features = dreams.see()
+        choice = learner.policy.draw(learner.outputs(features), learner.log_spread, generator)
+        reward, ended, cut = dreams.step(learner.policy.felt(choice), generator)
+        seen.append(features)
+        rewards.append(_felt_reward(reward, ended, dreams))
+        dreams.renew(ended | cut, generator)
+    return torch.cat(seen), torch.cat(rewards)
+
+
+@torch.no_grad()
+def _dream(
+    dreams: EndlessDreams, learner: Learner, config: GradientConfig, generator: torch.Generator
+) -> tuple[Experience, list[float]]:
+    """A window of every dream, [T * n] steps in all, and the returns of the dreams that ended in it."""
+    shape, features = (config.window, config.dreams), dreams.see()
+    seen = features.new_empty(*shape, features.shape[1])
+    choice = features.new_empty(*shape, learner.controller.actions.size)
+    rewards, values, cut_values = features.new_empty(shape), features.new_empty(shape), features.new_zeros(shape)
+    stops, returns = torch.zeros(shape, dtype=torch.bool, device=features.device), []
+    for t in range(config.window):
+        seen[t], values[t] = features, learner.value(features)
+        choice[t] = learner.policy.draw(learner.outputs(features), learner.log_spread, generator)
+        reward, ended, cut = dreams.step(learner.policy.felt(choice[t]), generator)
+        rewards[t] = _felt_reward(reward, ended, dreams) / learner.reward_scale
+        stops[t] = ended | cut
+        if cut.any():
+            cut_values[t, cut] = learner.value(dreams.see()[cut])
+        if stops[t].any():
+            returns += dreams.renew(stops[t], generator)[0]
+        features = dreams.see()
+    values = torch.cat([values, learner.value(features)[None]])
+    found = advantages(rewards, values, cut_values, stops, config)
+    log_chance, _ = learner.policy.odds(learner.outputs(seen.flatten(0, 1)), learner.log_spread, choice.flatten(0, 1))
+    parts = (seen.flatten(0, 1), choice.flatten(0, 1), log_chance, found.flatten(), (found + values[:-1]).flatten())
+    return Experience(*parts), returns
+
+
+def _felt_reward(reward: Tensor, ended: Tensor, dreams: EndlessDreams) -> Tensor:
+    """What C is to feel: where the reward is to survive, only that a dream ended says anything."""
+    return -ended.float() if dreams.survival else reward
+
+
+def _improve(
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    experience: Experience,
+    config: GradientConfig,
+    generator: torch.Generator,
+    update: int,
+) -> float:
+    """PPO's passes over the experience; returns the policy's entropy in the last of them."""
+    count, entropies, found = len(experience.returns), list[Tensor](), experience.advantage
+    experience = experience._replace(advantage=(found - found.mean()) / found.std().clamp_min(1e-8))
+    for _ in range(config.epochs):
+        entropies.clear()
+        order = torch.randperm(count, generator=generator, device=experience.returns.device)
+        for index in order.chunk(config.batches):
+            loss, entropy = loss_of(learner, Experience(*(part[index] for part in experience)), config)
+            if not math.isfinite(loss.item()):
+                raise ReverieError(
+                    f"C's loss is {loss.item()} at update {update + 1}, expected a finite number; lower "
+                    f"gradient.learning_rate ({config.learning_rate}) and train C again in another run folder"
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            entropies.append(entropy)
+    return float(torch.stack(entropies).mean())
+
+
+def _explained(experience: Experience) -> float:
+    """The share of the returns' variance that the critic foresaw."""
+    error = experience.advantage.var() / experience.returns.var().clamp_min(1e-12)
+    return float(1 - error)
+
+
+def _optimizer(learner: Learner, config: GradientConfig) -> torch.optim.Adam:
+    critic = [*learner.critic_in.parameters(), *learner.critic_out.parameters()]
+    groups = [
+        {"params": [learner.scaled, learner.log_spread], "lr": config.learning_rate},
+        {"params": critic, "lr": config.critic_learning_rate},
+    ]
+    return torch.optim.Adam(groups, fused=True)
+
+
+def _generator(seed: int, *path: str | int, device: torch.device) -> torch.Generator:
+    return torch.Generator(device).manual_seed(torch_seed(seed, "gradient", *path))
+
+
+def _settings(config: GradientConfig, seed: int) -> dict[str, Any]:
+    """What decides the course of a training, as JSON; `updates` only decides where it stops."""
+    settings = asdict(config)
+    for name in ("updates", "log_every", "checkpoint_every"):
+        del settings[name]
+    return settings | {"seed": seed}
+
+
+def _save(
+    folder: Path,
+    step: int,
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    dreams: EndlessDreams,
+    settings: dict[str, Any],
+) -> None:
+    carried = {f"dreams.{name}": array for name, array in dreams.to_arrays().items()}
+    save_checkpoint(folder, Checkpoint(step, pack(learner, optimizer) | carried, settings))
+
+
+def _resume(
+    folder: Path,
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    dreams: EndlessDreams,
+    settings: dict[str, Any],
+) -> int:
+    """Load the last checkpoint, where there is one; returns how many updates it has done."""
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        return 0
+    for name, wanted in settings.items():
+        if checkpoint.state.get(name) != wanted:
+            raise ReverieError(
+                f"{folder} holds a training of C with {name} {checkpoint.state.get(name)!r}, asked for {wanted!r}; "
+                "use the same settings or another run folder"
+            )
+    unpack(checkpoint.arrays, learner, optimizer, source=folder)
+    prefix = "dreams."
+    arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(prefix)}
+    dreams.from_arrays({name.removeprefix(prefix): array for name, array in arrays.items()})
+    return checkpoint.step

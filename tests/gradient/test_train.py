@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.controller.config import ControllerConfig
+from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.engine import DreamEngine, dream_returns
+from reverie.errors import ReverieError
+from reverie.files.checkpoint import latest_checkpoint
+from reverie.files.metrics import read_metrics
+from reverie.gradient import train
+from reverie.gradient.config import GradientConfig
+from reverie.gradient.dreams import EndlessDreams
+from reverie.gradient.train import learn
+from reverie.worlds.spec import ActionSpec, WorldSpec
+from tests.dreaming import parts
+
+CONFIG = GradientConfig(updates=6, dreams=24, window=8, epochs=2, batches=3, critic_size=8, checkpoint_every=2)
+CUTOFF = DreamConfig(temperature=1.1, max_steps=30)
+
+
+def engine(**changes: Any) -> DreamEngine:
+    return parts.engine(**{"config": CUTOFF} | changes)
+
+
+@pytest.mark.parametrize(
+    ("spec", "features"),
+    [
+        (parts.PREDICTED, "zh"),
+        (parts.SURVIVAL, "zch"),
+        (WorldSpec("small", ActionSpec("three-way", 1), "predicted", 60), "z"),
+        (WorldSpec("small", ActionSpec("discrete", 4), "predicted", 60), "zh"),
+    ],
+    ids=lambda value: value.actions.kind + "-" + value.reward if isinstance(value, WorldSpec) else value,
+)
+def test_c_learns_what_pays_in_the_dream(spec: WorldSpec, features: str, tmp_path: Path) -> None:
+    model = parts.memory(action_size=spec.actions.size, done_bias=-1.0 if spec.reward == "survival" else -6.0)
+    with torch.no_grad():
+        model.input_weight[:, parts.LATENT : parts.LATENT + spec.actions.size] *= 10  # an M that minds what C does
+    made = engine(spec=spec, model=model, chosen=ControllerConfig(features=features))  # type: ignore[arg-type]
+    config = replace(CONFIG, updates=40, dreams=64, window=16, checkpoint_every=40)
+    params = learn(config, made, tmp_path, 0)
+    returns, _ = dream_returns(made, np.stack([np.zeros_like(params), params]), range(200))
+    gain = returns[1] - returns[0]
+    assert gain.mean() > 4 * gain.std() / 200**0.5, returns.mean(1)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["plain", "with another M beside it"])
+def test_stopped_anywhere_it_ends_with_the_same_bits(
+    beside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = engine(spec=parts.PREDICTED, beside=parts.memory(9) if beside else None)
+    straight = learn(CONFIG, made, tmp_path / "straight", 1)
+    inner = train._improve
+    for call in (1, 2, 5):
+        calls = iter(range(100))
+
+        def stop(*args: Any, at: int = call, calls: Any = calls) -> float:
+            if next(calls) == at:
+                raise KeyboardInterrupt
+            return inner(*args)
+
+        monkeypatch.setattr(train, "_improve", stop)
+        with pytest.raises(KeyboardInterrupt):
+            learn(CONFIG, made, tmp_path / f"stopped-{call}", 1)
+        monkeypatch.setattr(train, "_improve", inner)
+        resumed = learn(CONFIG, made, tmp_path / f"stopped-{call}", 1)
+        np.testing.assert_array_equal(resumed, straight)
+        arrays = [latest_checkpoint(tmp_path / name) for name in ("straight", f"stopped-{call}")]
+        assert arrays[0] is not None
+        assert arrays[1] is not None
+        for name, array in arrays[0].arrays.items():
+            np.testing.assert_array_equal(array, arrays[1].arrays[name], name)
+
+
+def test_it_begins_at_the_parameters_that_it_is_given(tmp_path: Path) -> None:
+    made = engine(spec=parts.PREDICTED)
+    start = parts.candidates(made.controller, 1)[0]
+    near = learn(replace(CONFIG, updates=1, learning_rate=1e-6), made, tmp_path, 1, start)
+    np.testing.assert_allclose(near, start, atol=1e-4)
+
+
+def test_metrics_say_what_dreams_bring(tmp_path: Path) -> None:
+    learn(replace(CONFIG, log_every=1), engine(spec=parts.PREDICTED), tmp_path, 1)
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["dream_steps"] == 6 * 24 * 8
+    assert np.isfinite(rows[-1]["mean"])
+
+
+def test_another_setting_is_refused(tmp_path: Path) -> None:
+    learn(CONFIG, engine(spec=parts.PREDICTED), tmp_path, 1)
+    with pytest.raises(ReverieError, match=r"clip 0.2, asked for 0.3; use the same settings"):
+        learn(replace(CONFIG, clip=0.3), engine(spec=parts.PREDICTED), tmp_path, 1)
+    learn(replace(CONFIG, updates=8), engine(spec=parts.PREDICTED), tmp_path, 1)  # more of the same is welcome
+
+
+def test_a_loss_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    start = np.full(parts.engine(spec=parts.PREDICTED).controller.parameter_count, np.nan)
+    with pytest.raises(ReverieError, match=r"C's loss is nan at update 1, expected a finite number; lower"):
+        learn(CONFIG, engine(spec=parts.PREDICTED), tmp_path, 1, start)
+
+
+def test_endless_dreams_are_the_engines_dreams() -> None:
+    """Whole dreams last as long, in the mean, as those that fitness counts."""
+    made = engine(spec=parts.SURVIVAL, config=DreamConfig(temperature=1.1, done="sample", max_steps=30))
+    controller, generator = made.controller, torch.Generator().manual_seed(0)
+    dreams, lengths = EndlessDreams(made, 200, generator), []
+    params = torch.zeros(1, controller.parameter_count)
+    for _ in range(150):
+        felt = controller.actions.for_memory(controller.act(params, dreams.see()[None])[0])
+        _, ended, cut = dreams.step(felt, generator)
+        lengths += dreams.renew(ended | cut, generator)[1]
+    _, steps = dream_returns(made, params.numpy(), range(500))
+    assert max(lengths) == 30
+    assert np.mean(lengths) == pytest.approx(steps.mean(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dreams": 0}, "gradient.dreams is 0, expected at least 1"),
+        ({"discount": 1.5}, "gradient.discount is 1.5, expected 0 to 1"),
+        ({"clip": 0.0}, "gradient.clip is 0.0, expected a finite number above 0"),
+        ({"entropy": -1.0}, "gradient.entropy is -1.0, expected a finite number, at least 0"),
+    ],
+)
+def test_bad_settings_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ReverieError, match=message):
+        GradientConfig(**change)
