@@ -96,6 +96,9 @@ def test_the_rows_of_the_rounds(iterated: Path) -> None:
     assert [row.real_steps for row in rows] == [sum(steps[:6]), sum(steps[:10]), sum(steps)]
     assert [sorted(row.fresh) for row in rows] == [[], ["done", "reward", "z_nll"], ["done", "reward", "z_nll"]]
     assert all(row.agent and row.dream for row in rows)
+    cells = [row.coverage or 0 for row in rows]
+    assert 0 < cells[0] <= cells[1] <= cells[2] == rows[2].as_dict()["coverage"]
+    assert f" {cells[1]:,} " in rounds_table(folder)
     assert rows[2].as_dict()["real"]["mean"] == read_scores(folder)["agent"].mean
     assert f"{rows[1].agent.mean:.1f} ±" in rounds_table(folder)  # type: ignore[union-attr]
 

@@ -23,12 +23,15 @@ class Round:
     """One pass through the stages.
 
     real_steps: in the real world to learn from, up to and with this round
+    coverage: cells of the latents' grid that the store's episodes lie in, this round's included (see
+        `vision.coverage`); None where they are not encoded yet
     fresh: the terms of M's loss on this round's episodes before M learned from them; empty for the first pass
     agent, dream: the scores of its C, None where there is none yet
     """
 
     number: int
     real_steps: int
+    coverage: int | None
     fresh: Mapping[str, float]
     agent: Score | None
     dream: Score | None
@@ -38,6 +41,7 @@ class Round:
         return {
             "round": self.number,
             "real_steps": self.real_steps,
+            "coverage": self.coverage,
             "fresh": dict(self.fresh),
             "real": _brief(self.agent),
             "dream": _brief(self.dream),
@@ -50,6 +54,7 @@ def rounds_of(run: RunFolder) -> list[Round]:
 
     entries = Store(run.rollouts).entries
     rounds = [run.at(number) for number in range(run.experiment.rounds.count + 1)]
+    covered = _coverage(run)
     found = []
     for at in rounds:
         last = at.experiment.episodes_by(at.round)
@@ -59,6 +64,7 @@ def rounds_of(run: RunFolder) -> list[Round]:
             Round(
                 number=at.round,
                 real_steps=sum(entry.steps for entry in entries if entry.index < last) + _evolved_in_the_world(at),
+                coverage=covered.get(at.round),
                 fresh=read_object(fresh) if fresh.exists() else {},
                 agent=scores.get("agent"),
                 dream=scores.get("dream"),
@@ -72,12 +78,28 @@ def rounds_table(run: RunFolder) -> str:
     from rich.table import Table
 
     table = Table(title=f"{run.experiment.world}: what each round brought", title_justify="left")
-    for column in ("round", "real steps", "M on fresh episodes", "dream", "real"):
+    for column in ("round", "real steps", "cells seen", "M on fresh episodes", "dream", "real"):
         table.add_column(column, justify="right")
     for row in rounds_of(run):
         fresh = ", ".join(f"{name} {value:.3g}" for name, value in row.fresh.items())
-        table.add_row(str(row.number), f"{row.real_steps:,}", fresh or "-", _words(row.dream), _words(row.agent))
-    return as_text(table, width=110)
+        cells = "-" if row.coverage is None else f"{row.coverage:,}"
+        real_steps = f"{row.real_steps:,}"
+        table.add_row(str(row.number), real_steps, cells, fresh or "-", _words(row.dream), _words(row.agent))
+    return as_text(table, width=118)
+
+
+def _coverage(run: RunFolder) -> dict[int, int]:
+    """The cells that each round's store lies in, as the last V sees them, for the rounds that are encoded."""
+    from reverie.vision.coverage import coverage
+    from reverie.vision.latents import Latents
+
+    if not any(run.latents.glob("part-*.safetensors")):
+        return {}
+    latents = Latents(run.latents)
+    encoded = sum(entry.index >= 0 for entry in latents.entries)
+    counts = [run.experiment.episodes_by(number) for number in range(run.experiment.rounds.count + 1)]
+    counts = [count for count in counts if count <= encoded]
+    return dict(enumerate(coverage(latents, counts))) if counts else {}
 
 
 def _evolved_in_the_world(run: RunFolder) -> int:
