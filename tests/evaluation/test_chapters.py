@@ -111,3 +111,20 @@ def test_wall_times_as_shares_of_the_longest() -> None:
     assert section is not None
     assert section["stages"] == [("collect", "30 s", 25.0), ("vision", "2 min 0 s", 100.0)]
     assert chapters.making(ReportInputs(TINY)) is None
+
+
+def test_what_c_learned_by_gradients(tmp_path: Path) -> None:
+    """With or without an evolution after it."""
+    rows = [{"step": 5, "dream_steps": 300_000, "entropy": 0.3}]  # no dream has ended yet
+    rows += [{"step": s, "dream_steps": s * 65_536, "mean": 10.0 * s, "entropy": 0.1} for s in (10, 20)]
+    learned = write_metrics(tmp_path / "g.jsonl", rows)
+    alone = chapters.controller(ReportInputs(DOOM, gradient_metrics=learned))
+    assert alone is not None
+    assert alone["curve"] is None
+    assert alone["facts"] == [("dreamt to learn by gradients", "1,310,720 steps")]
+    assert "200 after 1.3 million" in alone["learning"]
+    evolved = write_metrics(tmp_path / "c.jsonl", [{"step": 1, "mean": 300.0}])
+    both = chapters.controller(ReportInputs(DOOM, gradient_metrics=learned, controller_metrics=evolved))
+    assert both is not None
+    assert both["curve"] is not None
+    assert [what for what, _ in both["facts"]] == ["dreamt to learn by gradients", "generations"]

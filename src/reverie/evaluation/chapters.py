@@ -153,26 +153,30 @@ def _agreement(actions: ActionCalibration) -> str:
 
 
 def controller(inputs: ReportInputs) -> Section | None:
-    """How C evolved, beside the published run."""
-    path = inputs.controller_metrics
+    """How C learned by gradients and how it evolved, as far as it did; beside the published run."""
+    evolved, learned = (
+        read_metrics(path) if path else [] for path in (inputs.controller_metrics, inputs.gradient_metrics)
+    )
     paper = published(inputs.world.name)
     label = f"paper's mean, in the {paper.fitness_where}"
-    rows = read_metrics(path) if path else []
-    curve = figures.fitness_curve(rows, inputs.unit, inputs.evolved_in, paper.fitness, label)
-    if curve is None:
+    curve = figures.fitness_curve(evolved, inputs.unit, inputs.evolved_in, paper.fitness, label)
+    learning = figures.learning_curve(learned, inputs.unit)
+    if curve is None and learning is None:
         return None
+    facts = [("dreamt to learn by gradients", f"{learned[-1]['dream_steps']:,} steps")] if learned else []
     return {
         "curve": curve,
+        "learning": learning,
         "where": inputs.evolved_in,
         "parameters": inputs.controller_parameters,
-        "facts": _evolution_facts(inputs, rows[-1]),
+        "facts": facts + _evolution_facts(inputs, evolved[-1] if evolved else {}),
     }
 
 
 def _evolution_facts(inputs: ReportInputs, last: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(what, figure) about the whole evolution."""
-    config = inputs.config.get("evolution", {})
-    facts = [("generations", f"{last['step']:,}")]
+    config = inputs.config.get("evolution", {}) if last else {}
+    facts = [("generations", f"{last['step']:,}")] if last else []
     if "population" in config and "rollouts" in config:
         facts.append(("candidates × episodes in each", f"{config['population']} × {config['rollouts']}"))
     if f"{inputs.evolved_in}_steps" in last:

@@ -116,6 +116,20 @@ def fitness_curve(rows: Rows, unit: str, where: str, paper: Curve = (), paper_la
     return to_svg(figure, "fitness", alt)
 
 
+def learning_curve(rows: Rows, unit: str) -> Markup | None:
+    """What dreams brought to a C that learns by gradients, over the steps dreamt."""
+    steps, mean = series(rows, "mean")
+    if not len(steps):
+        return None
+    dreamt = np.array([row["dream_steps"] for row in rows if row.get("mean") is not None]) / 1e6
+    figure, (axis,) = new_figure()
+    axis.plot(*thinned(dreamt, mean), color=DREAM)
+    axis.set_xlabel("million steps dreamt")
+    axis.set_title(f"{unit} in the last dreams that ended, C still trying things", loc="left", fontsize=10, color=INK)
+    alt = f"Mean return by steps dreamt: {mean[0]:.0f} at first, {mean[-1]:.0f} after {dreamt[-1]:.1f} million."
+    return to_svg(figure, "learning", alt)
+
+
 def reliability(predicted: np.ndarray, observed: np.ndarray, happened: np.ndarray) -> Markup:
     """How often endings happened where M gave them a certain chance; the diagonal is a calibrated M.
 

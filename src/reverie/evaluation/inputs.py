@@ -49,6 +49,7 @@ class ReportInputs:
     asleep: Recording | None = None
     vision_metrics: Path | None = None
     memory_metrics: Path | None = None
+    gradient_metrics: Path | None = None
     controller_metrics: Path | None = None
     evolved_in: str = "dream"
     controller_parameters: int | None = None

@@ -9,7 +9,7 @@ from reverie.evaluation.inputs import ReportInputs
 from reverie.evaluation.recording import record_dream, record_world
 from reverie.evaluation.report import write_report
 from reverie.files.metrics import read_metrics
-from reverie.pipeline.experiment import dream_head
+from reverie.pipeline.experiment import can_dream
 from reverie.pipeline.opening import arena_of, load_agent
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import read_scores
@@ -41,6 +41,7 @@ def _inputs(run: RunFolder) -> ReportInputs:
         episodes=[store.read(entry.index) for entry in shown],
         vision_metrics=run.vision / "metrics.jsonl",
         memory_metrics=run.memory / "metrics.jsonl",
+        gradient_metrics=run.gradient / "metrics.jsonl",
         controller_metrics=run.controller / "metrics.jsonl",
         evolved_in=run.experiment.evolution.where,
         config=to_json(run.experiment),
@@ -88,14 +89,9 @@ def _films(run: RunFolder) -> dict[str, Any]:
     params = agent.params[0].double().cpu().numpy()
     seeds = evaluation_seeds(run.experiment.seed, "films", count=FILMED)
     found: dict[str, Any] = {"awake": record_world(agent, seeds), "controller_parameters": len(params)}
-    if _can_dream(run):
+    if can_dream(run.experiment, world_spec(run.experiment.world)):
         try:
             found["asleep"] = record_dream(open_dream(arena_of(run, "dream")), params, agent.senses.vision, seeds)
         finally:
             close_arenas()
     return found
-
-
-def _can_dream(run: RunFolder) -> bool:
-    has_head: bool = getattr(run.experiment.memory, dream_head(world_spec(run.experiment.world)))
-    return has_head and run.experiment.controller.features != "z"
