@@ -33,7 +33,7 @@ weights; those here are rounded to float16, so that single episodes may go other
 
 - {real_steps:,} steps in the real world were learned from: exploration{rounds}{evolving}.
 - Every random stream derives from the root seed {seed}.
-- C was evolved in {where}{temperature}.
+- C was trained in {where}{temperature}, by {how}.
 - Wall time: {seconds}.
 - Made with: {versions}.
 
@@ -73,12 +73,20 @@ def model_card(card: Card) -> str:
         seed=experiment.seed,
         where="M's dream" if dreamt else "the real world",
         temperature=f" at temperature {experiment.dream.temperature:g}" if dreamt else "",
+        how=_how(card),
         seconds="; ".join(f"{stage} {seconds:,.0f} s" for stage, seconds in card.seconds.items()),
         versions=", ".join(f"{name} {version}" for name, version in card.versions.items()),
         starts=card.starts,
         **card.parameters,
         **{f"{file.partition('.')[0]}_sha": digest for file, digest in card.sha256.items()},
     )
+
+
+def _how(card: Card) -> str:
+    """What found C's parameters: of the last round, where there are rounds."""
+    plan = card.experiment.in_round(card.experiment.rounds.count)
+    ways = ["policy gradients"] * (plan.gradient.updates > 0) + ["CMA-ES"] * (plan.evolution.generations > 0)
+    return ", then by ".join(ways) or "what it began with"
 
 
 def _row(name: str, score: Score) -> str:
