@@ -19,6 +19,7 @@ ROOMS = [
     "hardware",
     "files",
     "progress",
+    "tracking",
     "workers",
     "worlds",
     "rollouts",

@@ -1,0 +1,1 @@
+"""Metrics for people who have an experiment tracker already."""
