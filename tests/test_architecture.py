@@ -69,8 +69,9 @@ def test_imports_point_up_the_page(path: Path) -> None:
             assert ROOMS.index(there) <= ROOMS.index(here), f"{here} imports {there}, which stands below it"
 
 
-# Tasks and results travel as pickles between our own processes, over a private pair of sockets; no file is read so.
-PROCESS_TALK = {SOURCE / "workers" / name for name in ("pool.py", "worker.py", "process.py")}
+# Tasks and results travel as pickles between our own processes, over a private pair of sockets or
+# a cluster with its token; no file is read so.
+PROCESS_TALK = {SOURCE / "workers" / name for name in ("pool.py", "worker.py", "process.py", "parcel.py", "cluster.py", "seat.py")}
 
 
 @pytest.mark.parametrize("path", sorted(set(modules()) - PROCESS_TALK), ids=lambda path: str(path.relative_to(SOURCE)))

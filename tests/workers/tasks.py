@@ -144,3 +144,18 @@ def start_engine_and_hang(path: Path) -> None:
 def start_engine_and_die(path: Path) -> None:
     start_engine(path)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def read_below(folder: Path) -> tuple[bytes, Path]:
+    return (folder / "weights").read_bytes(), folder
+
+
+def hang_at_two(task: tuple[Path, int]) -> int:
+    return hang_once(task) if task[1] == 2 else task[1] ** 2
+
+
+def where(seconds: float) -> tuple[float, str]:
+    import ray
+
+    time.sleep(seconds)
+    return seconds, ray.get_runtime_context().get_node_id()

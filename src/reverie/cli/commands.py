@@ -14,6 +14,7 @@ from reverie.errors import ReverieError
 if TYPE_CHECKING:
     from reverie.cli import words as w
     from reverie.pipeline.experiment import Experiment
+    from reverie.tracking.tracker import MakeTracker
 
 
 ROUNDS = 3  # of `reverie iterate`, where the preset has none
@@ -44,7 +45,7 @@ def _run(words: w.Run, settings: list[str]) -> Result:
     from reverie.pipeline.run import run
 
     folder = words.run_dir or _folder_of(words)
-    result = run(_new_experiment(words, settings), folder, workers=_workers(words.workers), device=words.device)
+    result = run(_new_experiment(words, settings), folder, _workers(words.workers), words.device, _tracker(words))
     return Result(json.dumps(result.as_dict()) if words.json else result.table())
 
 
@@ -55,7 +56,7 @@ def _iterate(words: w.Iterate, settings: list[str]) -> Result:
 
     experiment = with_rounds(_new_experiment(words, settings), words.rounds)
     folder = words.run_dir or _folder_of(words, "-iterated")
-    result = run(experiment, folder, workers=_workers(words.workers), device=words.device)
+    result = run(experiment, folder, _workers(words.workers), words.device, _tracker(words))
     finished = open_run(folder)
     if words.json:
         return Result(json.dumps(result.as_dict() | {"rounds": [row.as_dict() for row in rounds_of(finished)]}))
@@ -200,12 +201,25 @@ def _new_experiment(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
     return experiment if words.from_ is None else starting_from(experiment, words.from_)
 
 
-def _workers(given: int | None) -> int:
+def _tracker(words: w.Run) -> MakeTracker | None:
+    from reverie.tracking.tracker import find_tracker
+
+    return None if words.track is None else find_tracker(words.track)
+
+
+def _workers(given: str | None) -> int | str:
+    """How many processes on this machine, or where the Ray cluster is."""
     from reverie.hardware import core_count
 
-    if given is not None and given < 0:
+    if given is None:
+        return core_count()
+    if given == "ray" or re.fullmatch(r"(ray://)?[^/\s]+:\d+", given):
+        return given
+    if not re.fullmatch(r"-?\d+", given):
+        raise ReverieError(f"--workers is {given!r}; expected a number, ray, HOST:PORT or ray://HOST:PORT")
+    if int(given) < 0:
         raise ReverieError(f"--workers is {given}; expected 0 (this process) or more")
-    return core_count() if given is None else given
+    return int(given)
 
 
 COMMANDS = {

@@ -12,7 +12,9 @@ World = Annotated[Positional[str], arg(metavar="WORLD", help_behavior_hint="")]
 RunPath = Annotated[Positional[Path], arg(metavar="RUN", help_behavior_hint="")]
 AgentName = Annotated[Positional[Path], arg(metavar="RUN|NAME", help_behavior_hint="")]
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
-Workers = Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: one a core)")]
+Workers = Annotated[
+    str | None, DisallowNone, arg(metavar="{N,ray,ADDRESS}", help_behavior_hint="(default: one a core)")
+]
 Device = Annotated[str, arg(metavar="{auto,cpu,cuda}")]
 EvolveIn = Annotated[
     str | None, DisallowNone, arg(metavar="{dream,world}", help_behavior_hint="(default: the world's)")
@@ -43,9 +45,12 @@ class Run:
     json: Flag = False
     """print one JSON object on stdout and nothing else"""
     workers: Workers = None
-    """processes that play, dream and score; 0: only this one. No result depends on it"""
+    """processes that play, dream and score; 0: only this one; ray, or the address of a Ray cluster: as many as it has
+    cores. No result depends on it"""
     device: Device = "auto"
     """where V and M are trained"""
+    track: Annotated[str | None, DisallowNone, arg(metavar="{tensorboard,MODULE:CLASS}", help_behavior_hint="")] = None
+    """an experiment tracker to which the metrics go too"""
 
 
 @dataclass(frozen=True)

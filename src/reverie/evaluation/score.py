@@ -99,7 +99,8 @@ def evaluate_agent(
 
     world = world or agent.spec.name
     tasks = [AgentShard(agent, world, seeds, blinded) for seeds in _shards(world_seeds(seed, episodes))]
-    return Score.of(_play(play_agent, tasks, f"score: agent in {world}", workers), world, seed)
+    returns = _play(play_agent, tasks, f"score: agent in {world}", workers, shared=[agent])
+    return Score.of(returns, world, seed)
 
 
 def evaluate_random(world: str, episodes: int, seed: int, workers: Workers) -> Score:
@@ -158,7 +159,13 @@ def _shards(seeds: Sequence[int]) -> list[tuple[int, ...]]:
     return [tuple(seeds[first : first + SHARD]) for first in range(0, len(seeds), SHARD)]
 
 
-def _play(function: Callable[[Any], list[float]], tasks: Sequence[Any], title: str, workers: Workers) -> list[float]:
+def _play(
+    function: Callable[[Any], list[float]],
+    tasks: Sequence[Any],
+    title: str,
+    workers: Workers,
+    shared: Sequence[object] = (),
+) -> list[float]:
     """The returns of all tasks' episodes, in order, with a bar that shows their mean so far."""
     from reverie.evaluation.shards import close_worlds
 
@@ -170,7 +177,7 @@ def _play(function: Callable[[Any], list[float]], tasks: Sequence[Any], title: s
             bar.advance(len(returns), mean=float(np.mean(known)))
 
         try:
-            parts = workers.map(function, tasks, on_done=show)
+            parts = workers.map(function, tasks, on_done=show, shared=shared)
         finally:
             close_worlds()  # where there are no workers, they were opened here
     return [total for part in parts for total in part]

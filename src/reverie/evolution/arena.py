@@ -55,6 +55,11 @@ class Arena:
             if folder is None:
                 raise ReverieError(f"candidates cannot be tried in the {self.where} without the folder of {what}")
 
+    @property
+    def places(self) -> list[Path]:
+        """The files and folders that it is opened from."""
+        return [place for place in (self.vision, self.memory, self.latents, self.beside) if place is not None]
+
     def controller_shape(self) -> Controller:
         """The C that all candidates fill with their parameters."""
         size = self.controller.feature_size(self.latent_size, self.memory_size)

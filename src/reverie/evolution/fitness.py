@@ -11,6 +11,7 @@ import numpy as np
 from reverie.dreaming.engine import dream_returns
 from reverie.evolution.arena import Arena, open_dream, open_world
 from reverie.evolution.play import play
+from reverie.evolution.travel import travelling
 from reverie.workers.pool import Workers
 
 
@@ -44,15 +45,19 @@ def returns_of(
         another size may round otherwise
     on_done: called with the share of tasks done, in (0, 1], as they finish
     """
-    corners = [(p, e) for p in range(0, len(params), shard[0]) for e in range(0, len(seeds), shard[1])]
-    tasks = [Task(arena, params[p : p + shard[0]], tuple(seeds[e : e + shard[1]])) for p, e in corners]
+    if workers.scratch is not None:
+        arena = travelling(arena, workers.scratch)
+    parts = {p: params[p : p + shard[0]] for p in range(0, len(params), shard[0])}
+    corners = [(p, e) for p in parts for e in range(0, len(seeds), shard[1])]
+    tasks = [Task(arena, parts[p], tuple(seeds[e : e + shard[1]])) for p, e in corners]
     finished: list[int] = []
 
     def count(index: int, result: Returns) -> None:
         finished.append(index)
         on_done(len(finished) / len(tasks))
 
-    results = workers.map(dream_fitness if arena.where == "dream" else world_fitness, tasks, on_done=count)
+    function, shared = dream_fitness if arena.where == "dream" else world_fitness, list(parts.values())
+    results = workers.map(function, tasks, on_done=count, files=arena.places, shared=shared)
     whole = Returns(np.zeros((len(params), len(seeds))), np.zeros((len(params), len(seeds)), np.int64))
     for (p, e), part in zip(corners, results, strict=True):
         for everything, some in zip(whole, part, strict=True):

@@ -29,10 +29,12 @@ class Weights(NamedTuple):
     settings: dict[str, Any]
 
 
-def save_weights(path: str | Path, arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> None:
-    """Write what `pack` returned for a model: half of the bytes, 11 of a weight's 24 binary digits."""
-    halved = {name: _halved(array) for name, array in arrays.items()}
-    save_arrays(path, halved, {"format": FORMAT, "settings": json.dumps(dict(settings))})
+def save_weights(
+    path: str | Path, arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any], *, halve: bool = True
+) -> None:
+    """Write what `pack` returned for a model; halved it keeps 11 of a weight's 24 binary digits."""
+    kept = {name: _halved(array) if halve else array for name, array in arrays.items()}
+    save_arrays(path, kept, {"format": FORMAT, "settings": json.dumps(dict(settings))})
 
 
 def read_weights(path: str | Path) -> Weights | None:

@@ -30,6 +30,11 @@ class Driving:
     controller: Path
     noise: float
 
+    @property
+    def files(self) -> list[Path]:
+        """What the agent is opened from."""
+        return [place for place in (self.vision, self.memory, self.controller) if place is not None]
+
     def __call__(self, spec: WorldSpec, count: int) -> Drivers:
         controller, params = load_controller(self.controller)
         memory = None if self.memory is None else load_memory(self.memory)

@@ -23,7 +23,7 @@ SHOWN_EPISODES = 6
 HELD_OUT = 40
 
 
-def report(run: RunFolder, workers: int = 0, device: str = "auto") -> Path:
+def report(run: RunFolder, workers: int | str = 0, device: str = "auto") -> Path:
     """Stage 6: write report.html from whatever the run has so far; returns its path."""
     with run.timed("report"):
         return write_report(_inputs(run), run.report)

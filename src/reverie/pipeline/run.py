@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from reverie.pipeline.experiment import Experiment
 from reverie.pipeline.memory_watch import MemoryWatch
 from reverie.pipeline.run_folder import RunFolder, create_run
 from reverie.pipeline.scoring import read_scores
+from reverie.pipeline.settings import to_json
 from reverie.pipeline.table import score_table
 from reverie.progress import announce
+from reverie.tracking.follow import Following
+from reverie.tracking.tracker import MakeTracker
 
 TITLES = {
     "collect": "play the world at random",
@@ -81,7 +85,7 @@ class RunResult:
         )
 
 
-def _play_round(run: RunFolder, names: Sequence[str], workers: int, device: str) -> None:
+def _play_round(run: RunFolder, names: Sequence[str], workers: int | str, device: str) -> None:
     """The stages of one round in turn."""
     of_round = f"round {run.round} of {run.experiment.rounds.count}, " if run.experiment.rounds.count else ""
     for place, name in enumerate(names, start=1):
@@ -90,16 +94,25 @@ def _play_round(run: RunFolder, names: Sequence[str], workers: int, device: str)
         getattr(stages, name)(run, workers, device)
 
 
-def run(experiment: Experiment, path: Path, workers: int, device: str = "auto") -> RunResult:
+def run(
+    experiment: Experiment,
+    path: Path,
+    workers: int | str,
+    device: str = "auto",
+    tracker: MakeTracker | None = None,
+) -> RunResult:
     """Bring the run in folder `path` to its end, from wherever it is.
 
-    device: where V and M are trained; workers: processes that play, 0 for none but this
+    workers: processes that play, 0 for none but this; "ray" or an address: the workers of that Ray cluster
+    device: where V and M are trained
+    tracker: makes what the metrics go to besides the run folder (`tracking/tracker.py`)
     Raises: ReverieError for a folder of another experiment, a damaged file, a loss or fitness that is not finite.
     """
     started = time.monotonic()
     resolve_device(device)  # a device that is not there should not show only after hours of collecting
     folder = create_run(path, experiment)
-    with folder.locked(), MemoryWatch() as memory:
+    follow = contextlib.nullcontext() if tracker is None else Following(path, to_json(experiment), tracker)
+    with folder.locked(), MemoryWatch() as memory, follow:
         for number in range(experiment.rounds.count):
             _play_round(folder.at(number), stages.ROUND, workers, device)
         _play_round(folder, stages.STAGES, workers, device)

@@ -42,7 +42,7 @@ def score(
     episodes: int,
     seed: int,
     temperature: float | None,
-    workers: int,
+    workers: int | str,
 ) -> Scored:
     """Score an agent over `episodes` unseen episodes, in the real world or in its dream at `temperature`.
 
@@ -56,7 +56,7 @@ def score(
         return Scored(scored, evaluate_random(trained.experiment.world, episodes, seed, pool))
 
 
-def evaluate(run: RunFolder, workers: int, device: str = "auto") -> None:
+def evaluate(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 5: the run's own scores, one file each; those that are there stay."""
     _require_evolved(run)
     experiment = run.experiment

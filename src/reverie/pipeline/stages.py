@@ -24,7 +24,7 @@ STAGES = (*ROUND, "report")
 __all__ = ["STAGES", "collect", "controller", "evaluate", "memory", "report", "vision"]
 
 
-def collect(run: RunFolder, workers: int, device: str = "auto") -> None:
+def collect(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 1: real episodes, into the store: from exploration policies, and from C in later rounds."""
     from reverie.rollouts.collect import collect as collect_episodes
     from reverie.rollouts.store import Store
@@ -43,10 +43,11 @@ def collect(run: RunFolder, workers: int, device: str = "auto") -> None:
             round=number,
             first=first,
             players=players,
+            files=players.files if players else (),
         )
 
 
-def vision(run: RunFolder, workers: int, device: str = "auto") -> None:
+def vision(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 2: train V on the store's frames, then encode every frame that is not encoded yet."""
     from reverie.hardware import pin_threads
     from reverie.vision.encode import encode_store
@@ -61,7 +62,7 @@ def vision(run: RunFolder, workers: int, device: str = "auto") -> None:
         encode_store(model, store, run.latents, mirror)
 
 
-def memory(run: RunFolder, workers: int, device: str = "auto") -> None:
+def memory(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 3: train M on the latents."""
     from reverie.hardware import pin_threads, resolve_device
     from reverie.memory.train import train_memory
@@ -77,7 +78,7 @@ def memory(run: RunFolder, workers: int, device: str = "auto") -> None:
         train_memory(run.plan.memory, latents, actions, run.memory, run.seed, where, model)
 
 
-def controller(run: RunFolder, workers: int, device: str = "auto") -> None:
+def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 4: C learns by gradients in the dream, where it is to, and is evolved, in the dream or in the world."""
     from reverie.evolution.train import evolve
     from reverie.gradient.train import learned

@@ -30,7 +30,7 @@ DEFAULT_PRESET: Preset = "standard"
 
 
 def reproduce(
-    name: str, preset: str | None, folder: Path | None, episodes: int, seed: int, workers: int
+    name: str, preset: str | None, folder: Path | None, episodes: int, seed: int, workers: int | str
 ) -> Reproduction:
     """Bring the reproduction of one of `PLANS` to its end, from wherever it is.
 
@@ -51,7 +51,7 @@ def reproduce(
     return reproduce_run(open_run(folder), PLANS[name](experiment.preset), episodes, seed, workers)
 
 
-def reproduce_run(main: RunFolder, plan: Plan, episodes: int, seed: int, workers: int) -> Reproduction:
+def reproduce_run(main: RunFolder, plan: Plan, episodes: int, seed: int, workers: int | str) -> Reproduction:
     """Every row of `plan` for a finished run, and the page that shows them."""
     started = time.monotonic()
     with main.locked(), Workers(workers) as pool:

@@ -7,6 +7,7 @@ workers, for any order of blocks, and after any interruption.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -58,10 +59,13 @@ class Tally:
     died: int = 0
 
 
-def play_block(block: Block) -> Tally:
-    """Play the episodes of the block that the store lacks; raises ReverieError where one cannot be had."""
+def play_block(block: Block, indices: Sequence[int] | None = None) -> Tally:
+    """Play the episodes of the block that the store lacks; raises ReverieError where one cannot be had.
+
+    indices: those among which to look; None: all of the block
+    """
     try:
-        return _Table(block).play()
+        return _Table(block, range(block.start, block.stop) if indices is None else indices).play()
     except WorldDiedError as error:
         close_world()
         raise ReverieError(f"{error}; fresh ones died too: check that {block.world!r} runs by itself") from error
@@ -92,12 +96,12 @@ class _Attempt:
 class _Table:
     """The slots of one block. Slot s plays the episodes start + s, start + s + slots, ... one after another."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, indices: Sequence[int]) -> None:
         self.block = block
         self.store = _store(block.folder)
         self.tally = Tally()
         count = min(block.slots, block.stop - block.start)
-        missing = set(missing_episodes(self.store, range(block.start, block.stop)))
+        missing = set(missing_episodes(self.store, indices))
         queues = [
             deque(i for i in range(block.start + slot, block.stop, count) if i in missing) for slot in range(count)
         ]
@@ -168,7 +172,7 @@ class _Table:
         self._begin_next(row)
 
 
-def missing_episodes(store: Store, indices: range) -> list[int]:
+def missing_episodes(store: Store, indices: Sequence[int]) -> list[int]:
     """Those of the indices that the store lacks, or whose file is gone or cut short."""
     present = {entry.index for entry in store.entries if entry.index in indices and store.is_present(entry)}
     return [index for index in indices if index not in present]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from reverie.files.atomic import sweep_temporary
 from reverie.progress import Bar, progress
+from reverie.rollouts.away import Away, Shipment, play_away
 from reverie.rollouts.block import Block, Tally, close_world, missing_episodes, play_block
 from reverie.rollouts.config import CollectConfig
 from reverie.rollouts.disk import needed_bytes, require_space
@@ -44,13 +47,14 @@ def collect(
     round: int = 0,
     first: int = 0,
     players: MakePlayers | None = None,
+    files: Sequence[Path] = (),
 ) -> Collected:
     """Fill the store's indices first .. first + config.episodes, those that it has already left as they are.
 
     What an episode holds depends on (world, config, seed, round, its index, players) alone: not on the number of
     workers, and not on how often the collection was interrupted.
     round, first: a later round of collecting draws other seeds, and goes behind the episodes of the earlier ones
-    players: who acts; None explores with `config.policies`
+    players, files: who acts, and what they are opened from; None explores with `config.policies`
 
     Raises ReverieError where the episodes will not fit on the disk, and where the world cannot be played.
     """
@@ -76,12 +80,14 @@ def collect(
     ]
     with progress(config.episodes, f"collect {world}", unit="episodes", done=len(indices) - len(missing)) as bar:
         try:
-            return _play(blocks, workers, bar)
+            return _play(blocks, store, missing, workers, bar, files)
         finally:
             close_world()  # where there are no workers, it was opened here
 
 
-def _play(blocks: list[Block], workers: Workers, bar: Bar) -> Collected:
+def _play(
+    blocks: list[Block], store: Store, missing: Sequence[int], workers: Workers, bar: Bar, files: Sequence[Path]
+) -> Collected:
     sum_ = Collected(0, 0, 0, 0, 0.0)
     started = time.monotonic()
 
@@ -97,5 +103,14 @@ def _play(blocks: list[Block], workers: Workers, bar: Bar) -> Collected:
         counts = {"frames": sum_.frames, "frames/s": sum_.frames / sum_.seconds, "rejected": sum_.rejected}
         bar.advance(tally.episodes, **counts)
 
-    workers.map(play_block, blocks, on_done=add)
+    def take(index: int, shipment: Shipment) -> None:
+        for entry, data in shipment.episodes:
+            store.adopt(entry, data)
+        add(index, shipment.tally)
+
+    if workers.scratch is None:
+        workers.map(play_block, blocks, on_done=add)
+    else:
+        away = [Away(block, tuple(i for i in missing if block.start <= i < block.stop)) for block in blocks]
+        workers.map(play_away, away, on_done=take, files=files)
     return sum_

@@ -1,4 +1,4 @@
-"""Spreading work over local processes: the one seam where it happens, and it knows no domain.
+"""Spreading work over local processes or a cluster: the one seam where it happens, and it knows no domain.
 
 A worker is a fresh interpreter that imports only what its tasks need and not the main program, so the pool works
 alike from a script without a `__main__` guard, a notebook, pytest or the command line. Every worker computes on one
@@ -13,12 +13,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from reverie.errors import ReverieError
 from reverie.hardware import single_thread
 from reverie.workers.worker import LEAVE_SECONDS, Worker, cause
+
+if TYPE_CHECKING:
+    from reverie.workers.cluster import Cluster
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -29,17 +33,28 @@ POLL_SECONDS = 0.5
 
 
 class Workers:
-    """`count` worker processes, started as tasks need them; 0 runs every task in this process.
+    """Worker processes, started as tasks need them; of 0 of them every task runs in this process.
 
     Processes last until the pool is left, so what a task caches at module level serves the next ones. `map` must
     be called from the thread that lasts as long as the pool: workers end with the thread that started them.
     """
 
-    def __init__(self, count: int) -> None:
-        if count < 0:
-            raise ReverieError(f"found {count} workers; expected 0 (in this process) or more")
-        self.count = count
+    def __init__(self, where: int | str) -> None:
+        """where: how many processes on this machine; "ray" or an address, one for each core of that Ray cluster."""
+        if isinstance(where, int) and where < 0:
+            raise ReverieError(f"found {where} workers; expected 0 (in this process) or more")
+        self._cluster: Cluster | None = None
+        if isinstance(where, str):
+            self._cluster = _join(where)
+            self.count = self._cluster.count
+        else:
+            self.count = where
         self._workers: list[Worker] = []
+
+    @property
+    def scratch(self) -> Path | None:
+        """A folder for what is made only to travel, where workers sit on other machines; None where they sit here."""
+        return None if self._cluster is None else self._cluster.scratch
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +62,10 @@ class Workers:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for worker in self._workers:
             worker.pipe.close()  # at which it leaves, closing what its tasks left open
-        self._stop(LEAVE_SECONDS if error is None else 0.0)
+        grace = LEAVE_SECONDS if error is None else 0.0
+        self._stop(grace)
+        if self._cluster is not None:
+            self._cluster.close(grace)
 
     def map(
         self,
@@ -56,12 +74,16 @@ class Workers:
         *,
         on_done: Callable[[int, Result], None] | None = None,
         deadline_s: float | None = None,
+        files: Sequence[Path] = (),
+        shared: Sequence[object] = (),
     ) -> list[Result]:
         """`[function(task) for task in tasks]`, spread over the workers.
 
         function: a function at the top of an importable module
         on_done: called here with each (index, result) as it finishes
         deadline_s: a task that takes longer is taken from its worker and tried again (0 workers: no limit)
+        files: files and folders that tasks name by these very paths and read; on a cluster they arrive as copies
+        shared: objects that several tasks hold; to a cluster each travels once
 
         A task whose worker dies or is late is tried 3 times in all, then raises `ReverieError`. An exception of a
         task is raised here with the worker's traceback in its notes; the tasks still running are dropped.
@@ -72,9 +94,13 @@ class Workers:
         if getattr(function, "__module__", None) == "__main__":
             raise ReverieError(f"workers cannot import {function!r} from the main program; move it to a module")
         try:
+            if self._cluster is not None:
+                return self._cluster.map(function, tasks, report, deadline_s, files, shared)
             return _Run(self, function, tasks, report, deadline_s).finish()
         except BaseException:
             self._stop(0.0)  # some are at work on what nobody waits for
+            if self._cluster is not None:
+                self._cluster.drop_all()
             raise
 
     def _idle(self, busy: dict[Worker, _Job]) -> Worker:
@@ -88,6 +114,12 @@ class Workers:
         while self._workers:
             self._workers[-1].end(grace)
             self._workers.pop()
+
+
+def _join(address: str) -> Cluster:
+    from reverie.workers.cluster import Cluster  # takes Ray, an extra
+
+    return Cluster(address)
 
 
 def _map_here(

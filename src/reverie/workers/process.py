@@ -50,10 +50,11 @@ def _answer(message: bytes) -> bytes:
         function, task = pickle.loads(message)
         return pickle.dumps((True, function(task)), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
-        return _failure(error)
+        return failure(error)
 
 
-def _failure(error: Exception) -> bytes:
+def failure(error: Exception) -> bytes:
+    """What a worker answers where a task raised: a pickle of (False, the exception with the traceback in its notes)."""
     trace = "".join(traceback.format_exception(error))
     error.add_note(f"in a worker process:\n{trace}")
     try:
