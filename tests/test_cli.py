@@ -86,6 +86,7 @@ BAD_WORDS = [
     ("run tiny --seed x", "--seed cannot be 'x'; see reverie run --help"),
     ("run tiny --seed -1", "seed is -1; expected 0 or more"),
     ("run tiny --workers x", "--workers is 'x'; expected a number, ray, HOST:PORT or ray://HOST:PORT"),
+    ("run tiny --data x", "--data is 'x'; expected minari:NAME, a Minari data set on this machine"),
     ("run tiny --track x", "--track is 'x'; expected tensorboard, or MODULE:CLASS for a tracker of your own"),
     ("run tiny --workers -1", "--workers is -1; expected 0 (this process) or more"),
     ("run tiny --evolve-in space", "evolve_in is 'space', expected dream or world"),

@@ -110,11 +110,27 @@ def _export(words: w.Export, settings: list[str]) -> Result:
     from reverie.pipeline.export import export_run
     from reverie.pipeline.run_folder import open_run
 
-    card = export_run(open_run(words.run), words.to).card
+    if words.to.startswith("minari:"):
+        return _export_data(words)
+    to = Path(words.to)
+    card = export_run(open_run(words.run), to).card
     assert card is not None
-    megabytes = sum(file.stat().st_size for file in words.to.iterdir()) / 1e6
+    megabytes = sum(file.stat().st_size for file in to.iterdir()) / 1e6
     said = f"{words.to}: {megabytes:.1f} MB; the agent of {words.run} scored {card.scores['agent']!r}"
     return Result(f"{said}\nreverie evaluate {words.to}")
+
+
+def _export_data(words: w.Export) -> Result:
+    from reverie.pipeline.data import minari_name
+    from reverie.pipeline.run_folder import open_run
+    from reverie.rollouts.minari_data import export_minari
+    from reverie.rollouts.store import Store
+    from reverie.worlds.registry import world_spec
+
+    run = open_run(words.run)
+    world = run.experiment.world
+    folder = export_minari(Store(run.rollouts), world_spec(world), minari_name(words.to))
+    return Result(f"{folder}: the episodes of {words.run}\nreverie run {world} --data {words.to}")
 
 
 def _report(words: w.Report, settings: list[str]) -> Result:
@@ -182,6 +198,7 @@ def experiment_of(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
 def _folder_of(words: w.Run, suffix: str = "") -> Path:
     """The run folder where none is given."""
     name = f"{words.world}-{words.preset}{suffix}" + (f"-from-{Path(words.from_).name}" if words.from_ else "")
+    name += f"-on-{words.data}" if words.data else ""
     return Path("runs") / re.sub(r"[^A-Za-z0-9.-]+", "-", name)
 
 
@@ -198,6 +215,11 @@ def _new_experiment(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
     from reverie.pipeline.starting import starting_from
 
     experiment = experiment_of(words, settings)
+    data = getattr(words, "data", None)  # a stage has no such word
+    if data is not None:
+        from reverie.pipeline.data import learning_from
+
+        experiment = learning_from(experiment, data)
     return experiment if words.from_ is None else starting_from(experiment, words.from_)
 
 

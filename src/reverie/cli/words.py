@@ -42,6 +42,8 @@ class Run:
     """where C trains: in M's dream, or in the world (as the car's does by default)"""
     from_: Start = None
     """weights that V, M and C begin at: those that come with Reverie for this world, an agent's by name, or a run's"""
+    data: Annotated[str | None, DisallowNone, arg(metavar="minari:NAME", help_behavior_hint="")] = None
+    """learn from the episodes of this Minari data set, in place of playing the world at random"""
     json: Flag = False
     """print one JSON object on stdout and nothing else"""
     workers: Workers = None
@@ -133,8 +135,9 @@ class Export:
 
     run: RunPath
     """a finished run folder"""
-    to: Annotated[Path, arg(metavar="DIR", help_behavior_hint="")]
-    """the folder to make; an export that is there is replaced"""
+    to: Annotated[str, arg(metavar="{DIR,minari:NAME}", help_behavior_hint="")]
+    """the folder to make, an export that is there is replaced; or minari:NAME, for the run's episodes as a Minari data
+    set"""
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,10 @@ class Experiment:
     """the agent whose weights V, M and C begin at, as `--from` names it; None: random weights, and a C of zeros"""
     start_digest: str | None = None
     """of those weights, by which a run that goes on knows them again"""
+    data: str | None = None
+    """the episodes of the first pass, as `--data` names them; None: they are played"""
+    data_digest: str | None = None
+    """of those episodes, by which a run that goes on knows them again"""
 
     def __post_init__(self) -> None:
         if self.seed < 0:

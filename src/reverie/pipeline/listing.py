@@ -15,7 +15,15 @@ from typing import Any
 from reverie.pipeline.experiment import Experiment
 from reverie.pipeline.presets import make_experiment
 
-COMMAND_WORDS = ("world", "preset", "seed", "start_from", "start_digest")  # that the command itself asks for
+COMMAND_WORDS = (  # that the command itself asks for
+    "world",
+    "preset",
+    "seed",
+    "start_from",
+    "start_digest",
+    "data",
+    "data_digest",
+)
 INDENT = " " * 6
 
 
@@ -35,6 +43,8 @@ def command_of(experiment: Experiment) -> str:
     words = ["reverie", "run", experiment.world, "--preset", experiment.preset, "--seed", str(experiment.seed)]
     if experiment.start_from is not None:
         words += ["--from", experiment.start_from]
+    if experiment.data is not None:
+        words += ["--data", experiment.data]
     preset = make_experiment(experiment.world, experiment.preset, seed=experiment.seed)
     if preset.evolution.where != experiment.evolution.where:
         where = experiment.evolution.where

@@ -31,6 +31,12 @@ def collect(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     from reverie.workers.pool import Workers
 
     experiment, number = run.experiment, run.round
+    if experiment.data is not None and number == 0:
+        from reverie.pipeline.data import take_in
+
+        with run.timed("collect"):
+            take_in(run)
+        return
     first = experiment.episodes_by(number - 1) if number else 0
     players = _driving(run.at(number - 1)) if number else None
     with run.timed("collect"), Workers(workers) as pool:

@@ -1,0 +1,48 @@
+"""A run that takes its episodes from a data set, and knows it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reverie.errors import ReverieError
+from reverie.pipeline.data import learning_from, take_in
+from reverie.pipeline.listing import command_of
+from reverie.pipeline.presets import make_experiment
+from reverie.pipeline.run_folder import create_run
+from reverie.rollouts.minari_data import export_minari
+from reverie.rollouts.store import Store
+from reverie.worlds.tiny import TINY
+from tests.rollouts.episodes import make_episode
+
+minari = pytest.importorskip("minari", reason="Minari is not installed: pip install 'reverie[minari]'")
+pytest.importorskip("h5py", reason="Minari needs h5py: pip install 'reverie[minari]'")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Three episodes, also the data set held-v0."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    store = Store(tmp_path / "rollouts")
+    for index in range(3):
+        store.append(index, make_episode(5, seed=index, actions=1), seed=100 + index, policy="held")
+    export_minari(store, TINY, "held-v0")
+    return store
+
+
+def test_a_run_on_a_data_set(store: Store, tmp_path: Path) -> None:
+    experiment = learning_from(make_experiment("tiny", "tiny"), "minari:held-v0")
+    assert (experiment.collect.episodes, experiment.data) == (3, "minari:held-v0")
+    assert command_of(experiment).startswith("reverie run tiny --preset tiny --seed 0 --data minari:held-v0")
+    run = create_run(tmp_path / "run", experiment)
+    take_in(run)
+    assert Store(run.rollouts).entries == store.entries
+    minari.delete_dataset("held-v0")
+    export_minari(Store(run.rollouts), TINY, "held-v0")
+    take_in(run)  # the same again
+    minari.delete_dataset("held-v0")
+    store.append(3, store.read(0), seed=1, policy="held")
+    export_minari(store, TINY, "held-v0")
+    with pytest.raises(ReverieError, match="was made to learn from minari:held-v0, which has changed since"):
+        take_in(run)
