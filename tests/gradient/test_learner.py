@@ -38,10 +38,10 @@ def test_scaling_changes_nothing_that_c_does(kind: str) -> None:
     made = learner(kind, np.random.default_rng(0).standard_normal(learner(kind).controller.parameter_count))
     features = torch.randn(200, 5) * torch.tensor([0.01, 1, 5, 30, 100])
     before, params = made.outputs(features), made.params.clone()
-    made.set_scale(features, torch.full((200,), 2.0), 0.9)
+    made.set_scale(features.square().mean(0), torch.tensor(4.0), 0.9)
     torch.testing.assert_close(made.outputs(features), before)
     torch.testing.assert_close(made.params, params)
-    torch.testing.assert_close(made.scale[1:], features.std(0)[1:])
+    torch.testing.assert_close(made.scale[1:], features.square().mean(0).sqrt()[1:])
     assert float(made.reward_scale) == pytest.approx(2 / (1 - 0.81) ** 0.5)
 
 

@@ -31,7 +31,7 @@ class GradientConfig:
     entropy: float = 0.002
     """the weight of the policy's entropy, which keeps it trying things"""
     learning_rate: float = 3e-3
-    """Adam's, of C's parameters (per standard deviation of the feature that a weight reads)"""
+    """Adam's, of C's parameters (per root mean square of the feature that a weight reads)"""
     critic_learning_rate: float = 1e-3
     """Adam's, of the critic's"""
     critic_size: int = 64

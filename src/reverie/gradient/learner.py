@@ -12,7 +12,7 @@ from reverie.controller.model import Controller
 from reverie.gradient.config import GradientConfig
 from reverie.gradient.policy import FIRST_SPREAD, Policy
 
-LEAST_DEVIATION = 0.02  # of a feature; a cell that hardly moves is not blown up
+LEAST_SIZE = 0.05  # that a feature is taken to have; a cell that hardly moves is not blown up
 
 
 class Experience(NamedTuple):
@@ -26,7 +26,7 @@ class Experience(NamedTuple):
 
 
 class Learner(nn.Module):
-    """C's parameters, `scaled` by the spread of the feature that a weight reads, and the critic."""
+    """C's parameters, `scaled` by the size of the feature that a weight reads, and the critic."""
 
     scale: Tensor
     reward_scale: Tensor
@@ -51,19 +51,19 @@ class Learner(nn.Module):
     @property
     def params(self) -> Tensor:
         """C's parameters [n]."""
-        return self.scaled / self._spreads()
+        return self.scaled / self._sizes()
 
     def set_scale(self, features: Tensor, rewards: Tensor, discount: float) -> None:
-        """Take the scales of features [N, F] and rewards [N] from some; C's parameters stay what they were.
+        """Take the mean squares of features [F] and rewards [] for scales; C's parameters stay what they were.
 
         Rewards are scaled so that discounted sums of independent ones would have a deviation of about 1.
         """
         with torch.no_grad():
             before = self.params.clone()
-            self.scale.copy_(features.std(0).clamp_min(LEAST_DEVIATION))
-            deviation = rewards.square().mean() / (1 - min(discount, 0.999) ** 2)
+            self.scale.copy_(features.sqrt().clamp_min(LEAST_SIZE))
+            deviation = rewards / (1 - min(discount, 0.999) ** 2)
             self.reward_scale.copy_(deviation.sqrt().clamp_min(1e-3))
-            self.scaled.copy_(before * self._spreads())
+            self.scaled.copy_(before * self._sizes())
 
     def outputs(self, features: Tensor) -> Tensor:
         """C's outputs before tanh [N, A] on features [N, F]."""
@@ -74,8 +74,8 @@ class Learner(nn.Module):
         x: Tensor = self.critic_out(self.critic_in(features / self.scale).tanh())
         return x[..., 0]
 
-    def _spreads(self) -> Tensor:
-        """For each parameter of C the deviation of the feature that it reads; 1 where it reads none."""
+    def _sizes(self) -> Tensor:
+        """For each parameter of C the size of the feature that it reads; 1 where it reads none."""
         inputs, outputs = self.controller.layers[0]
         first = self.scale[:, None].expand(inputs, outputs).reshape(-1)
         return torch.cat([first, first.new_ones(self.controller.parameter_count - len(first))])

@@ -25,6 +25,7 @@ from reverie.hardware import keep_freed_memory, pin_threads
 from reverie.progress import progress
 from reverie.workers.seeds import torch_seed
 
+SURVEY = 300  # steps of every dream from which the scales are taken: cells that count slowly move in them
 RECENT = 1024  # dreams that the mean return shown is taken over
 
 
@@ -82,16 +83,16 @@ def learned(
 def _survey(
     dreams: EndlessDreams, learner: Learner, config: GradientConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Features [N, F] and what the critic will have to foresee [N], of a first window that nothing is learned from."""
-    seen, rewards = [], []
-    for _ in range(config.window):
+    """The mean squares of the features [F] and of the rewards [], over steps that nothing is learned from."""
+    squares, paid = torch.zeros_like(learner.scale), torch.zeros_like(learner.reward_scale)
+    for _ in range(SURVEY):
         features = dreams.see()
         choice = learner.policy.draw(learner.outputs(features), learner.log_spread, generator)
         reward, ended, cut = dreams.step(learner.policy.felt(choice), generator)
-        seen.append(features)
-        rewards.append(_felt_reward(reward, ended, dreams))
+        squares += features.square().mean(0) / SURVEY
+        paid += _felt_reward(reward, ended, dreams).square().mean() / SURVEY
         dreams.renew(ended | cut, generator)
-    return torch.cat(seen), torch.cat(rewards)
+    return squares, paid
 
 
 @torch.no_grad()
