@@ -10,6 +10,7 @@ import pytest
 from reverie.dreaming.starts import load_starts, save_starts
 from reverie.errors import ReverieError
 from reverie.evolution.arena import Arena, close_arenas, open_dream, open_world
+from reverie.evolution.config import EvolutionConfig
 from reverie.evolution.fitness import returns_of
 from reverie.evolution.play import play
 from reverie.files.training import pack
@@ -27,6 +28,20 @@ def test_opens_once_until_the_files_change(arenas: dict[str, Arena], run: Path) 
     os.utime(checkpoint, ns=(0, checkpoint.stat().st_mtime_ns + 1))
     assert open_dream(arenas["dream"]) is not dream
     assert open_world(arenas["world"], 4) is not world
+
+
+def test_is_made_as_a_search_tries_its_candidates(arenas: dict[str, Arena]) -> None:
+    config = EvolutionConfig("world", max_steps=7, patience=3, give_up="extrapolate", slots=5)
+    arena = replace(arenas["dream"], vision=arenas["world"].vision).as_in(config)
+    assert (arena.where, arena.max_steps, arena.patience, arena.give_up, arena.slots) == (
+        "world",
+        7,
+        3,
+        "extrapolate",
+        5,
+    )
+    lengths = [replace(arena, max_steps=steps).full_length for steps in (7, 1000, None)]
+    assert lengths == [7, arena.spec.max_steps, arena.spec.max_steps]
 
 
 def test_closing_forgets(arenas: dict[str, Arena]) -> None:

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from reverie.agent import Agent
 from reverie.dreaming.engine import dream_returns
+from reverie.evolution import fitness
 from reverie.evolution.arena import Arena, open_dream
 from reverie.evolution.fitness import returns_of
+from reverie.evolution.play import Played, play
 from reverie.memory.train import load_memory
 from reverie.vision.train import load_vision
 from reverie.workers.pool import Workers
@@ -76,6 +79,22 @@ def test_the_world_is_played_as_an_agent_would(arenas: dict[str, Arena], params:
                 total, steps, over = total + float(rewards[0]), steps + 1, bool(terminated[0] | truncated[0])
             assert found.returns[p, e] == pytest.approx(total, abs=0.05)
             assert found.steps[p, e] == steps
+
+
+def test_only_who_extrapolates_is_told_how_long_an_episode_is(
+    arenas: dict[str, Arena], params: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int | None, ...]] = []
+
+    def record(*args: Any) -> Played:
+        told.append(args[4:])
+        return play(*args)
+
+    monkeypatch.setattr(fitness, "play", record)
+    for give_up in ("keep", "extrapolate"):
+        arena = replace(arenas["world"], patience=4, give_up=give_up)  # type: ignore[arg-type]
+        returns_of(arena, params[:1], SEEDS[:1], Workers(0), (1, 1))
+    assert told == [(12, 4, None), (12, 4, 12)]
 
 
 def test_progress_is_told(arenas: dict[str, Arena], params: np.ndarray) -> None:

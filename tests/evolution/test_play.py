@@ -60,16 +60,21 @@ class Clocks(VectorEnv):
         return np.array([look(seed, clock) for seed, clock in zip(self.seeds, self.clock, strict=True)])
 
 
-def plain_return(params: np.ndarray, seed: int, max_steps: int = 99, patience: int = 99) -> tuple[float, int]:
+def plain_return(
+    params: np.ndarray, seed: int, max_steps: int = 99, patience: int = 99, full_length: int | None = None
+) -> tuple[float, int]:
     """One episode by itself, in float64."""
-    total, without = 0.0, 0
-    for clock in range(length_of(seed)):
-        reward = np.tanh(look(seed, clock).astype(np.float64) @ params[:2] + params[2]) - 0.5
+    total, idle = 0.0, []
+    for steps in range(1, length_of(seed) + 1):
+        reward = np.tanh(look(seed, steps - 1).astype(np.float64) @ params[:2] + params[2]) - 0.5
         total += reward
-        without = 0 if reward > 0 else without + 1
-        if clock + 1 >= max_steps or without >= patience:
+        idle = [] if reward > 0 else [*idle, reward]
+        if steps in (length_of(seed), max_steps):
             break
-    return total, clock + 1
+        if len(idle) >= patience:
+            total += 0 if full_length is None else np.mean(idle) * (full_length - steps)
+            break
+    return total, steps
 
 
 PARAMS = np.random.default_rng(1).normal(size=(23, 3)) * 2
@@ -82,7 +87,17 @@ def expected(**limits: int) -> tuple[list[float], list[int]]:
 
 
 @pytest.mark.parametrize("slots", [1, 4, 23, 30])
-@pytest.mark.parametrize("limits", [{}, {"max_steps": 3}, {"patience": 2}, {"max_steps": 5, "patience": 3}])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {},
+        {"max_steps": 3},
+        {"patience": 2},
+        {"max_steps": 5, "patience": 3},
+        {"patience": 2, "full_length": 20},
+        {"max_steps": 5, "patience": 3, "full_length": 5},
+    ],
+)
 def test_every_episode_is_played_with_its_own_candidate_and_seed(slots: int, limits: dict[str, int]) -> None:
     played = play(Clocks(slots), CONTROLLER, PARAMS, SEEDS, **limits)
     returns, steps = expected(**limits)
@@ -97,10 +112,11 @@ def test_slots_are_kept_busy() -> None:
 
 
 @pytest.mark.parametrize("deaths", [{103: 1}, {100: 2, 101: 1, 122: 2}])
-def test_an_episode_that_died_is_played_again(deaths: dict[int, int]) -> None:
+@pytest.mark.parametrize("limits", [{}, {"patience": 3, "full_length": 20}])
+def test_an_episode_that_died_is_played_again(deaths: dict[int, int], limits: dict[str, int]) -> None:
     world = Clocks(4, deaths)
-    played = play(world, CONTROLLER, PARAMS, SEEDS)
-    returns, steps = expected()
+    played = play(world, CONTROLLER, PARAMS, SEEDS, **limits)
+    returns, steps = expected(**limits)
     np.testing.assert_allclose(played.returns, returns, atol=1e-5)
     assert played.steps.tolist() == steps
     assert not +world.deaths

@@ -150,6 +150,41 @@ def test_seeds_are_shared_fresh_and_never_those_of_evaluation(
     assert max(every) < EVALUATION_SEED_BASE
 
 
+def test_early_generations_may_play_fewer_episodes(
+    arenas: dict[str, Arena], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def spy(arena: Arena, params: np.ndarray, seeds: list[int], *rest: Any) -> Returns:
+        asked.append(len(seeds))
+        return returns_of(arena, params, seeds, *rest)
+
+    monkeypatch.setattr(train, "returns_of", spy)
+    config = replace(CONFIG, rollouts=3, first_rollouts=1, double_every=2, rescore_every=9)
+    evolve(config, arenas["dream"], tmp_path / "straight", 3, Workers(0))
+    assert asked == [1, 1, 2, 2, 3, CONFIG.rescore_rollouts]
+    evolve(replace(config, generations=3), arenas["dream"], tmp_path / "longer", 3, Workers(0))
+    evolve(config, arenas["dream"], tmp_path / "longer", 3, Workers(0))
+    assert [row["mean"] for row in rows_of(tmp_path / "longer")] == [
+        row["mean"] for row in rows_of(tmp_path / "straight")
+    ]
+
+
+def test_a_search_from_before_a_setting_was_there_goes_on(
+    arenas: dict[str, Arena], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current = train._settings
+
+    def earlier(*args: Any) -> dict[str, Any]:
+        return {name: value for name, value in current(*args).items() if name != "give_up"}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "_settings", earlier)
+        evolve(replace(CONFIG, generations=1), arenas["dream"], tmp_path, 3, Workers(0))
+    evolve(replace(CONFIG, generations=2), arenas["dream"], tmp_path, 3, Workers(0))
+    assert len(rows_of(tmp_path)) == 2
+
+
 def scripted(scores: list[list[float]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every re-scoring find the next of `scores`; the search itself sees its candidates' first parameter."""
     coming = iter(scores)

@@ -48,6 +48,7 @@ def test_a_round_trains_for_what_the_rounds_say_and_ends_at_the_same_learning_ra
     later = whole.in_round(2)
     assert whole.in_round(0) is whole
     assert (later.memory.updates, later.evolution.generations, later.collect.episodes) == (3, 1, 4)
+    assert with_changes(whole, ["--evolution.first-rollouts", "1"]).in_round(2).evolution == later.evolution
     assert later.memory.learning_rate_at(3) == pytest.approx(whole.memory.learning_rate_at(6))
     assert (whole.episodes_by(0), whole.episodes_by(2)) == (6, 14)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from reverie.dreaming.config import DreamConfig
 from reverie.dreaming.engine import DreamEngine
 from reverie.dreaming.starts import load_starts
 from reverie.errors import ReverieError
+from reverie.evolution.config import EvolutionConfig
 from reverie.memory.model import MDNRNN
 from reverie.memory.train import load_memory
 from reverie.vision.train import load_vision
@@ -30,7 +31,7 @@ class Arena:
     vision, memory, latents: folders of V, M and the encoded episodes, or an export's files of V, M and the starts. A
         dream needs no V and starts from latents; the world needs no latents, and no M where C sees z alone
     beside: folder of another M, which follows the dreams of the first and whose state C sees in place of that one's
-    max_steps, patience, slots: of episodes in the world; `evolve` sets them, and where, as its config says
+    max_steps, patience, give_up, slots: of episodes in the world; `as_in` sets them, and where, as a config says
     """
 
     where: Literal["dream", "world"]
@@ -45,6 +46,7 @@ class Arena:
     beside: Path | None = None
     max_steps: int | None = None
     patience: int | None = None
+    give_up: Literal["keep", "extrapolate"] = "keep"
     slots: int = 16
     sample_z: bool = True
 
@@ -54,6 +56,16 @@ class Arena:
         for what, folder in needed.items():
             if folder is None:
                 raise ReverieError(f"candidates cannot be tried in the {self.where} without the folder of {what}")
+
+    def as_in(self, config: EvolutionConfig) -> Arena:
+        """The same, tried where and as a search of `config` tries candidates."""
+        names = ("where", "max_steps", "patience", "give_up", "slots")
+        return replace(self, **{name: getattr(config, name) for name in names})
+
+    @property
+    def full_length(self) -> int:
+        """Steps of the longest episode."""
+        return min(self.max_steps or self.spec.max_steps, self.spec.max_steps)
 
     @property
     def places(self) -> list[Path]:

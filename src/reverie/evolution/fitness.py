@@ -75,5 +75,7 @@ def world_fitness(task: Task) -> Returns:
     arena, shape = task.arena, (len(task.params), len(task.seeds))
     world = open_world(arena, min(arena.slots, shape[0] * shape[1]))
     rows = np.repeat(task.params, shape[1], axis=0)  # candidate after candidate, [p * E, n]
-    played = play(world, arena.controller_shape(), rows, task.seeds * shape[0], arena.max_steps, arena.patience)
+    full_length = arena.full_length if arena.give_up == "extrapolate" else None
+    limits = (arena.max_steps, arena.patience, full_length)
+    played = play(world, arena.controller_shape(), rows, task.seeds * shape[0], *limits)
     return Returns(played.returns.reshape(shape), played.steps.reshape(shape))

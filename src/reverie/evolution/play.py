@@ -32,11 +32,13 @@ def play(
     seeds: Sequence[int],
     max_steps: int | None = None,
     patience: int | None = None,
+    full_length: int | None = None,
 ) -> Played:
     """Play episode j with the candidate params[j] (of [J, n]) on seeds[j], in a world of C's features.
 
     max_steps cuts an episode off; patience gives it up after so many steps without a positive reward. Both keep the
-    return so far. An episode whose environment dies is played again; after 3 deaths it raises `ReverieError`.
+    return so far; with `full_length`, one that is given up counts as if those steps went on, on average, to there. An
+    episode whose environment dies is played again; after 3 deaths it raises `ReverieError`.
     """
     table = _Table(len(seeds), world.num_envs)
     weights = torch.as_tensor(np.asarray(params, np.float32))
@@ -51,7 +53,11 @@ def play(
         died = infos.get("died", np.zeros(world.num_envs, bool)) & (table.job >= 0)
         for slot in np.flatnonzero(died):
             table.redo(int(slot), seeds)
-        over = terminated | truncated | table.exhausted(max_steps, patience)
+        over = terminated | truncated | table.cut_off(max_steps)
+        given_up = table.given_up(patience) & ~over
+        if full_length is not None:
+            table.extrapolate(given_up & (table.job >= 0), full_length)
+        over |= given_up
         free = (table.job >= 0) & (over | died)
         if free.any():
             seen = _begin(world, table, seeds, free, seen)
@@ -85,6 +91,7 @@ class _Table:
         self.job = np.full(slots, -1)
         self.returns, self.steps = np.zeros(jobs), np.zeros(jobs, np.int64)
         self.idle_steps = np.zeros(jobs, np.int64)  # since the last positive reward
+        self.idle_returns = np.zeros(jobs)  # the rewards of those
         self.deaths = np.zeros(jobs, np.int64)
 
     def deal(self, free: np.ndarray) -> np.ndarray:
@@ -101,15 +108,20 @@ class _Table:
         self.returns[job] += reward
         self.steps[job] += 1
         self.idle_steps[job] = np.where(reward > 0, 0, self.idle_steps[job] + 1)
+        self.idle_returns[job] = np.where(reward > 0, 0, self.idle_returns[job] + reward)
 
-    def exhausted(self, max_steps: int | None, patience: int | None) -> np.ndarray:
-        """Slots whose episode is cut off or given up, bool [n]."""
-        over = np.zeros(len(self.job), bool)
-        if max_steps is not None:
-            over |= self.steps[self.job] >= max_steps
-        if patience is not None:
-            over |= self.idle_steps[self.job] >= patience
-        return over
+    def cut_off(self, max_steps: int | None) -> np.ndarray:
+        """Slots whose episode is as long as it may be, bool [n]."""
+        return self.steps[self.job] >= (np.inf if max_steps is None else max_steps)
+
+    def given_up(self, patience: int | None) -> np.ndarray:
+        """Slots whose episode has brought nothing for too long, bool [n]."""
+        return self.idle_steps[self.job] >= (np.inf if patience is None else patience)
+
+    def extrapolate(self, slots: np.ndarray, length: int) -> None:
+        """Let the idle steps of the episodes in `slots` (bool [n]) go on, on average, until step `length`."""
+        job = self.job[slots]
+        self.returns[job] += self.idle_returns[job] / self.idle_steps[job] * (length - self.steps[job]).clip(0)
 
     def redo(self, slot: int, seeds: Sequence[int]) -> None:
         """Put the episode of a slot that died back in front of the others, as if it had not begun."""
@@ -118,5 +130,5 @@ class _Table:
         if self.deaths[job] >= TRIES:
             died = f"the world died {TRIES} times in the episode with seed {seeds[job]}"
             raise ReverieError(f"{died}; try the world by itself on that seed")
-        self.returns[job] = self.steps[job] = self.idle_steps[job] = 0
+        self.returns[job] = self.steps[job] = self.idle_steps[job] = self.idle_returns[job] = 0
         self.waiting.appendleft(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def evolve(
         they are scored first, and kept unless something beats them
     Raises ReverieError where a fitness is not finite or `folder` holds a search with other settings.
     """
-    arena = replace(arena, where=config.where, max_steps=config.max_steps, patience=config.patience, slots=config.slots)
+    arena = arena.as_in(config)
     folder, shape = Path(folder), arena.controller_shape()
     settings = _settings(config, shape.parameter_count, seed)
     search, best, steps = _resume(folder, config, settings, start)
@@ -69,9 +69,8 @@ def evolve(
         while search.generation < config.generations:
             generation, started = search.generation, time.monotonic()
             candidates = search.ask()
-            seeds = training_seeds(seed, "controller", generation, count=config.rollouts)
-            shard = (config.shard, config.rollouts)
-            tried = returns_of(arena, candidates, seeds, workers, shard, _show(bar))
+            seeds = training_seeds(seed, "controller", generation, count=config.rollouts_in(generation))
+            tried = returns_of(arena, candidates, seeds, workers, (config.shard, len(seeds)), _show(bar))
             fitness = tried.returns.mean(1)
             search.tell(fitness)
             steps += int(tried.steps.sum())
@@ -154,7 +153,7 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return CMAES(settings["parameters"], config.population, config.sigma, settings["seed"], start), None, 0
-    found = checkpoint.state["settings"]
+    found = asdict(EvolutionConfig()) | checkpoint.state["settings"]  # what it lacks was not there yet
     for name, wanted in settings.items():
         if found.get(name) != wanted:
             raise ReverieError(

@@ -87,7 +87,7 @@ class Experiment:
                 decay=self.memory.decay ** (self.memory.updates / rounds.memory_updates),  # ends at the same rate
             ),
             gradient=replace(self.gradient, updates=rounds.gradient_updates),
-            evolution=replace(self.evolution, generations=rounds.generations),
+            evolution=replace(self.evolution, generations=rounds.generations, first_rollouts=None),
         )
 
     @property
