@@ -25,7 +25,7 @@ from reverie.workers.schedule import LEAST_LATE_S, Schedule
 
 LOCAL = "ray"  # the word for a cluster on this machine, or the one that RAY_ADDRESS names
 PYTHON = ".".join(platform.python_version_tuple()[:2])
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 LOOK_SECONDS = 2.0  # between two looks at how many cores the cluster has
 NOBODY_SECONDS = 300.0  # what the first worker has to start, and the next one where all are gone
 TIDY_SECONDS = 5.0

@@ -15,7 +15,7 @@ from reverie.errors import ReverieError
 TRIES = 3  # deaths that a task may cause before it is at fault itself
 SLOW = 3.0  # times the median: an idle worker begins the same task too, and whoever ends first counts
 LATE = 20.0  # times the median: the worker is given up
-LEAST_SLOW_S, LEAST_LATE_S = 1.0, 60.0  # below them nobody is slow or late
+LEAST_SLOW_S, LEAST_LATE_S = 0.5, 60.0  # below them nobody is slow or late
 FIRST_LATE_S = 1800.0  # while no task has ended, and so none tells how long they take
 ENOUGH = 3  # ended tasks tell how long they take
 
@@ -40,6 +40,7 @@ class Schedule:
         self.reissued = 0
         self._waiting = deque(range(count))
         self._open = {index: _Job() for index in range(count)}
+        self._lone: deque[tuple[int, Hashable]] = deque()  # tasks with one worker, oldest first; some are over
         self._task_of: dict[Hashable, tuple[int, float]] = {}  # and since when
         self._durations: list[float] = []  # of the ended tasks, sorted
 
@@ -52,6 +53,7 @@ class Schedule:
         """The task that an idle `worker` begins now; None where there is nothing to do for it."""
         index = self._waiting.popleft() if self._waiting else self._slow(now)
         if index is not None:
+            self._lone.append((index, worker))
             self._task_of[worker] = (index, now)
             self._open[index].workers[worker] = now
         return index
@@ -76,6 +78,7 @@ class Schedule:
         del job.workers[worker]
         job.losses += 1
         if job.workers:
+            self._lone.appendleft((index, next(iter(job.workers))))
             return
         if job.losses >= TRIES:
             raise ReverieError(
@@ -106,9 +109,12 @@ class Schedule:
         """The task that has been under way longest, where that is too long and one worker alone is at it."""
         if len(self._durations) < ENOUGH:
             return None
-        begun = {index: min(job.workers.values()) for index, job in self._open.items() if len(job.workers) == 1}
-        index = min(begun, key=begun.__getitem__, default=None)
-        if index is None or now - begun[index] <= max(LEAST_SLOW_S, SLOW * self._median()):
+        while self._lone and list(self._open.get(self._lone[0][0], _Job()).workers) != [self._lone[0][1]]:
+            self._lone.popleft()
+        if not self._lone:
+            return None
+        index, worker = self._lone[0]
+        if now - self._open[index].workers[worker] <= max(LEAST_SLOW_S, SLOW * self._median()):
             return None
         self.reissued += 1
         return index
