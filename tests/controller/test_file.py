@@ -33,7 +33,7 @@ def test_refuses_what_is_no_controller(tmp_path: Path) -> None:
     save_controller(path, Controller(ControllerConfig(), 11, ActionSpec("driving", 3)), np.zeros(35))
     with pytest.raises(DamagedFileError) as error:
         load_controller(path)
-    assert str(error.value) == f"{path} holds parameters of shape (35,), expected (36,); evolve it again"
+    assert str(error.value) == f"{path} holds parameters of float64 (35,), expected float64 (36,); evolve it again"
 
 
 def test_refuses_an_altered_file(tmp_path: Path) -> None:

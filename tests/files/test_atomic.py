@@ -19,6 +19,7 @@ from reverie.files.atomic import (
     read_json,
     read_object,
     sha256,
+    sweep_all_temporary,
     sweep_temporary,
     write_bytes,
     write_json,
@@ -190,11 +191,31 @@ def test_what_is_not_an_object(tmp_path: Path, damage: Callable[[Path], None], m
     assert str(caught.value) == message.format(path=path, remedy=RESTORE)
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"[" * 100_000, b"9" * 10_000], ids=["binary", "deep", "long"])
+BREAKING = {
+    "binary": b"\xff\xfe\x00",
+    "open": b"[" * 100_000,
+    "deep": b"[" * 60 + b"]" * 60,
+    "long": b"9" * 10_000,
+    "infinite": b'{"a": 1e999}',
+    "half": b'"\\ud800"',
+}
+
+
+@pytest.mark.parametrize("data", BREAKING.values(), ids=BREAKING)
 def test_json_that_breaks_parsers(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.json").write_bytes(data)
     with pytest.raises(DamagedFileError, match=r"a\.json is not valid JSON \(.*\); restore it"):
         read_json(tmp_path / "a.json")
+
+
+def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(2**40)  # takes no room
+    for read, most in ((read_bytes, "4,294,967,296"), (sha256, "4,294,967,296"), (read_json, "268,435,456")):
+        with pytest.raises(DamagedFileError) as caught:
+            read(tmp_path / "a")
+        expected = f"{tmp_path / 'a'} has 1,099,511,627,776 bytes, expected at most {most}; {RESTORE}"
+        assert str(caught.value) == expected
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,3 +246,13 @@ def test_sweeping_spares_the_living(tmp_path: Path) -> None:
         sweep_temporary(tmp_path)
         assert _names(tmp_path) == sorted(kept)
         living.communicate(b"\n")
+
+
+def test_whoever_has_a_folder_to_himself_sweeps_all_of_it(tmp_path: Path) -> None:
+    """Also what was left by a process whose number somebody else has now."""
+    (tmp_path / "deeper").mkdir()
+    kept = [f"deeper/a.{os.getpid()}-{atomic._TOKEN}-7.tmp", "theirs.tmp", "deeper/a"]
+    for name in [*kept, f"a.{os.getppid()}-00000000-0.tmp", f"deeper/a.{os.getpid()}-00000000-3.tmp"]:
+        (tmp_path / name).write_bytes(b"")
+    sweep_all_temporary(tmp_path)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)

@@ -125,7 +125,7 @@ CONTRADICTIONS = [
     ),
     (
         with_weights("controller.safetensors", lambda arrays: arrays.update(params=np.zeros(3))),
-        "{folder}/controller.safetensors holds parameters of shape (3,), expected (17,); evolve it again",
+        "{folder}/controller.safetensors holds parameters of float64 (3,), expected float64 (17,); evolve it again",
     ),
     (
         with_weights("starts.safetensors", lambda arrays: arrays.pop("mu")),

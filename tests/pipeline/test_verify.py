@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from reverie.files.atomic import read_json
 from reverie.pipeline.presets import make_experiment
 from reverie.pipeline.run_folder import create_run
 from reverie.pipeline.verify import verify_run
@@ -28,6 +30,8 @@ def cut(file: Path) -> None:
 ALTERED = "was altered: its content does not match its digest"
 BACK = "restore it from a copy, or remove it to have it made again"
 EPISODE = "delete the file and run `reverie collect` again"
+LATENTS = "remove it and run `reverie vision` to make it again"
+FILE, COPY = "remove the file", "restore it from a copy, or remove it"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,88 @@ EPISODE = "delete the file and run `reverie collect` again"
 def test_damage_is_found(name: str, damage: Damage, problem: str, remedy: str, run: Path) -> None:
     damage(run / name)
     assert verify_run(run) == [Problem(str(run / name), problem, remedy)]
+
+
+def relinked(file: Path) -> None:
+    """The same content, but elsewhere: whoever changes that changes the run."""
+    file.rename(file.with_name("elsewhere"))
+    file.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "problem", "remedy"),
+    [
+        (
+            "config.json",
+            lambda file: replace(file, file.read_bytes().replace(b'"updates": 6', b'"updates": 7')),
+            ALTERED,
+            "restore it from a copy, or take its digest out where it was meant to be edited",
+        ),
+        (
+            "vision/step-00000006.json",
+            relinked,
+            "is a link, expected a regular file",
+            "remove step-00000006.json to go on from step-00000004",
+        ),
+        ("rollouts/episodes/000005.safetensors", relinked, "is a link, expected a regular file", EPISODE),
+        ("latents/part-00000.safetensors", relinked, "is a link, expected a regular file", LATENTS),
+        (
+            "scores/agent.json",
+            lambda file: replace(file, file.read_bytes().replace(b'"where": "world"', b'"where": "moon"')),
+            "is not a score (ValueError(\"of 'tiny' in the 'moon'\"))",
+            "delete it and evaluate again",
+        ),
+        ("memory/fresh.json", lambda file: file.write_text('{"z": "low"}'), "has 'low' for 'z', expected a loss", FILE),
+        (
+            "versions.json",
+            lambda file: replace(file, b'{"a": 1e999}'),
+            "is not valid JSON (1e999 is too large a number)",
+            COPY,
+        ),
+    ],
+)
+def test_more_damage_is_found(name: str, damage: Damage, problem: str, remedy: str, run: Path) -> None:
+    damage(run / name)
+    assert verify_run(run)[0] == Problem(str(run / name), problem, remedy)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (b'"seed": ', b'"seed": 1', "'seed': "),
+        (b'"policy": "', b'"policy": "x', "'policy': 'x"),
+        (b'"total_reward": ', b'"total_reward": 9', "is not what the manifest says of it"),
+        (b'"terminated": false', b'"terminated": true', "is not what the manifest says of it"),
+        (b'"sha256": "', b'"sha256": "0', "is no episode's entry"),
+        (b"episodes/", b"../episodes/", "is no episode's entry"),
+    ],
+)
+def test_a_manifest_that_contradicts_its_episodes(old: bytes, new: bytes, fault: str, run: Path) -> None:
+    """The manifest has no checksum of itself: what it says of an episode must be what the episode says."""
+    manifest = run / "rollouts" / "manifest.jsonl"
+    assert old in manifest.read_bytes()
+    replace(manifest, manifest.read_bytes().replace(old, new, 1))
+    (problem,) = verify_run(run)
+    assert fault in problem.problem
+    assert "run `reverie collect` again" in problem.remedy
+
+
+def test_every_round_is_checked(run: Path) -> None:
+    content = read_json(run / "config.json")
+    del content["digest"]
+    content["experiment"]["rounds"]["count"] = 1
+    replace(run / "config.json", json.dumps(content).encode())
+    for folder in ("memory", "controller", "scores"):
+        copy_run(run / folder, run / "round-1" / folder)
+    assert verify_run(run) == []
+    files = [
+        "memory/step-00000012.safetensors",
+        "round-1/memory/step-00000008.json",
+        "round-1/controller/metrics.jsonl",
+    ]
+    for name in files:
+        replace(run / name, b"\n")
+    assert sorted(problem.file for problem in verify_run(run)) == sorted(str(run / name) for name in files)
 
 
 def test_a_last_part_of_latents_that_is_missing_is_seen_by_what_m_was_trained_on(run: Path) -> None:

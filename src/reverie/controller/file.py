@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
 from reverie.errors import DamagedFileError
+from reverie.files.atomic import parse_json
 from reverie.files.checkpoint import load_arrays, save_arrays
-from reverie.worlds.spec import ActionSpec
+from reverie.worlds.spec import ActionKind, ActionSpec
 
 
 def save_controller(path: str | Path, controller: Controller, params: np.ndarray) -> None:
@@ -29,14 +31,23 @@ def load_controller(path: str | Path) -> tuple[Controller, np.ndarray]:
     """The controller and its candidate, float64 [n], as `save_controller` wrote them."""
     arrays, metadata = load_arrays(path)
     try:
-        shape = json.loads(metadata["shape"])
-        config, actions = ControllerConfig(**shape["config"]), ActionSpec(**shape["actions"])
-        controller, params = Controller(config, shape["feature_size"], actions), arrays["params"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedFileError(f"{path} does not hold a controller ({error!r}); evolve it again") from None
-    if params.shape != (controller.parameter_count,):
+        shape = parse_json(metadata["shape"])
+        controller, params = _controller(shape), arrays["params"]
+        expected = (controller.parameter_count,)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{path} does not hold a controller ({error!r:.200}); evolve it again") from None
+    if params.shape != expected or params.dtype != np.float64:
         raise DamagedFileError(
-            f"{path} holds parameters of shape {params.shape}, expected ({controller.parameter_count},); "
-            "evolve it again"
+            f"{path} holds parameters of {params.dtype} {params.shape}, expected float64 {expected}; evolve it again"
         )
     return controller, params
+
+
+def _controller(shape: Any) -> Controller:
+    config, actions, features = shape["config"], shape["actions"], shape["feature_size"]
+    sizes = (config["hidden_size"], actions["size"], features)
+    if any(type(size) is not int or size < 1 for size in sizes) or not isinstance(config["bias"], bool):
+        raise ValueError(f"its sizes are {sizes}, bias {config['bias']!r}")
+    if actions["kind"] not in get_args(ActionKind):
+        raise ValueError(f"its actions are {actions['kind']!r}")
+    return Controller(ControllerConfig(**config), features, ActionSpec(**actions))

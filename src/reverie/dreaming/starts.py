@@ -70,6 +70,8 @@ def load_starts(path: str | Path) -> Starts:
         return first_latents(Latents(path))
     arrays, _ = load_arrays(path)
     try:
+        if any(array.dtype != np.float16 for array in arrays.values()):
+            raise ReverieError(f"its arrays are {sorted(str(array.dtype) for array in arrays.values())}")
         return Starts(mu=arrays["mu"].astype(np.float32), logvar=arrays["logvar"].astype(np.float32))
     except (KeyError, ReverieError) as error:
         raise DamagedFileError(f"{path} does not hold the starts of dreams ({error}); export it again") from None

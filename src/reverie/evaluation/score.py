@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -70,9 +70,11 @@ class Score:
     def from_dict(cls, data: Any, source: str = "this score") -> Score:
         """The inverse of `as_dict`; `source` names the file in the error of a score that does not add up."""
         try:
-            score = cls.of(data["scores"], data["world"], data["seed"], data["where"], data["temperature"])
-        except (KeyError, TypeError) as error:
-            raise DamagedFileError(f"{source} is not a score ({error!r}); delete it and evaluate again") from None
+            _require_plain(data)
+            with np.errstate(over="ignore", invalid="ignore"):
+                score = cls.of(data["scores"], data["world"], data["seed"], data["where"], data["temperature"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DamagedFileError(f"{source} is not a score ({error!r:.200}); delete it and evaluate again") from None
         if score.as_dict() != data:
             fault = "was altered: its figures do not follow from its scores"
             raise DamagedFileError(f"{source} {fault}; delete it and evaluate again")
@@ -85,6 +87,17 @@ class Score:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, with the fields that scripts rely on."""
         return asdict(self) | {"scores": list(self.scores)}
+
+
+def _require_plain(data: Any) -> None:
+    """Refuse a score of other types than `as_dict` has."""
+    temperature, seed = data["temperature"], data["seed"]
+    if not isinstance(data["world"], str) or data["where"] not in get_args(Where):
+        raise ValueError(f"of {data['world']!r:.50} in the {data['where']!r:.50}")
+    if not (temperature is None or isinstance(temperature, int | float)) or type(seed) is not int:
+        raise ValueError(f"at temperature {temperature!r:.50} with seed {seed!r:.50}")
+    if not all(type(value) in (int, float) for value in data["scores"]):
+        raise ValueError("its scores are no numbers")
 
 
 def evaluate_agent(

@@ -164,9 +164,13 @@ def _check_state(arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
     missing += [name for name in ("size", "population", "seed", "sigma", *COUNTERS) if name not in state]
     if missing:
         raise DamagedFileError(f"CMA-ES state lacks {', '.join(missing)}; it is not a checkpoint of the controller")
-    size = state["size"]
+    size, counters = state["size"], [state[name] for name in ("size", "population", "seed", *COUNTERS)]
+    if any(type(count) is not int or count < 0 for count in counters) or not isinstance(state["sigma"], int | float):
+        raise DamagedFileError(f"CMA-ES state has counters {counters} and sigma {state['sigma']!r:.50}")
     shapes = dict.fromkeys(MATRICES, (size, size)) | dict.fromkeys(VECTORS, (size,))
     for name, shape in shapes.items():
         if arrays[name].shape != shape or arrays[name].dtype != np.float64:
             found = f"{arrays[name].dtype} {arrays[name].shape}"
             raise DamagedFileError(f"CMA-ES state has {name} of {found}, expected float64 {shape}")
+    if (arrays["D"] <= 0).any():
+        raise DamagedFileError("CMA-ES state has axes of length 0 or less")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from reverie.controller.file import save_controller
-from reverie.errors import ReverieError
+from reverie.errors import DamagedFileError, ReverieError
 from reverie.evolution.arena import Arena, close_arenas
 from reverie.evolution.cma import CMAES, check_fitness
 from reverie.evolution.config import EvolutionConfig
@@ -153,15 +153,32 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return CMAES(settings["parameters"], config.population, config.sigma, settings["seed"], start), None, 0
-    found = asdict(EvolutionConfig()) | checkpoint.state["settings"]  # what it lacks was not there yet
+    kept = checkpoint.state.get("settings")
+    found = asdict(EvolutionConfig()) | (kept if isinstance(kept, dict) else {})  # what it lacks was not there yet
     for name, wanted in settings.items():
         if found.get(name) != wanted:
             raise ReverieError(
-                f"{folder} holds a search with {name} {found.get(name)!r}, asked for {wanted!r}; "
+                f"{folder} holds a search with {name} {found.get(name)!r:.50}, asked for {wanted!r}; "
                 "use the same settings or another run folder"
             )
+    try:
+        return _restored(checkpoint)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFileError(
+            f"{folder} holds no search in step {checkpoint.step} ({error!s:.200}); remove it to evolve C again"
+        ) from None
+
+
+def _restored(checkpoint: Checkpoint) -> tuple[CMAES, Best | None, int]:
+    """The search, the best agent and the steps of a checkpoint of `_checkpoint`."""
     prefix = "search."
     arrays = {name.removeprefix(prefix): array for name, array in checkpoint.arrays.items() if name.startswith(prefix)}
-    kept = checkpoint.state["best"]
-    best = None if kept is None else Best(checkpoint.arrays["best"], **kept)
-    return CMAES.from_arrays(arrays, checkpoint.state["search"]), best, checkpoint.state["steps"]
+    search = CMAES.from_arrays(arrays, checkpoint.state["search"])
+    kept, best, steps = checkpoint.state["best"], checkpoint.arrays.get("best"), checkpoint.state["steps"]
+    if type(steps) is not int or search.generation != checkpoint.step:
+        raise ValueError(f"generation {search.generation} and {steps!r:.50} steps")
+    if kept is None:
+        return search, None, steps
+    if best is None or best.shape != (search.size,) or best.dtype != np.float64:
+        raise ValueError("the best agent's parameters are not there")
+    return search, Best(best, float(kept["score"]), int(kept["generation"])), steps

@@ -47,7 +47,7 @@ def decode_arrays(data: bytes, path: Path, remedy: str = RESTORE) -> tuple[dict[
         arrays = {name: array.copy() for name, array in load(data).items()}  # copies are writable and aligned
         notes = _metadata(data)
         expected = notes.pop(_DIGEST)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise DamagedFileError(
             f"{path} is not a whole array file ({type(error).__name__}: {error}); {remedy}"
         ) from None

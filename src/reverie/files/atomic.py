@@ -10,6 +10,7 @@ import errno
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import secrets
@@ -21,6 +22,8 @@ from typing import Any
 from reverie.errors import DamagedFileError, ReverieError
 
 RESTORE = "restore it from a copy, or remove it to have it made again"
+LARGEST, LARGEST_JSON = 4 << 30, 256 << 20  # bytes: what claims to be larger is nothing that we wrote
+DEEPEST_JSON = 50  # lists and objects in one another; far below where Python's own recursion ends
 DIVERGED = "training diverged: try gentler settings, such as a lower learning rate"
 _TOKEN = secrets.token_hex(4)  # tells this process's temporary files from those of a dead one with the same id
 _COUNTER = itertools.count()
@@ -53,15 +56,23 @@ def cannot_write(path: Path, error: OSError) -> ReverieError:
     )
 
 
-def read_bytes(path: str | Path, remedy: str = RESTORE) -> bytes:
-    """The content of a regular file; a missing one, a link or a device raises `DamagedFileError` ending in `remedy`."""
-    with _open(Path(path), remedy) as file:
-        return file.read()
+def read_bytes(path: str | Path, remedy: str = RESTORE, largest: int = LARGEST) -> bytes:
+    """The content of a regular file of at most `largest` bytes.
+
+    A missing one, a link or a device raises `DamagedFileError` ending in `remedy`.
+    """
+    path = Path(path)
+    with open_regular(path, remedy) as file:
+        _require_size(path, file, largest, remedy)
+        try:
+            return file.read()
+        except OSError as error:
+            raise ReverieError(f"cannot read {path}: {error.strerror}; check the disk") from error
 
 
 def read_json(path: str | Path, remedy: str = RESTORE) -> Any:
     """The JSON value at `path`; raises `DamagedFileError` where there is none."""
-    data = read_bytes(path, remedy)
+    data = read_bytes(path, remedy, LARGEST_JSON)
     try:
         return parse_json(data)
     except (ValueError, RecursionError) as error:
@@ -76,18 +87,46 @@ def read_object(path: str | Path, remedy: str = RESTORE) -> dict[str, Any]:
     return value
 
 
-def parse_json(data: bytes) -> Any:
-    """The JSON value in `data`; raises `ValueError` or `RecursionError`, also for NaN, which JSON does not have."""
-    return json.loads(data, parse_constant=_refuse)
+def parse_json(data: bytes | str) -> Any:
+    """The JSON value in `data`; raises `ValueError` or `RecursionError`.
+
+    Refused too is what Python's parser takes but no other need: NaN, numbers too large for a float, half of a
+    surrogate pair, a thousand lists in one another.
+    """
+    text = data if isinstance(data, str) else data.decode()
+    value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    if text.count("[") + text.count("{") > DEEPEST_JSON:
+        _require_shallow(value)
+    return value
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a JSON number")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def _require_shallow(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST_JSON):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [item for items in inner for item in items]
+    if level:
+        raise ValueError(f"its values lie over {DEEPEST_JSON} deep in one another")
+
+
 def sha256(path: str | Path, remedy: str = RESTORE) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits; errors as those of `read_bytes`."""
-    with _open(Path(path), remedy) as file:
+    path = Path(path)
+    with open_regular(path, remedy) as file:
+        _require_size(path, file, LARGEST, remedy)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -96,6 +135,17 @@ def sweep_temporary(folder: str | Path) -> None:
     for path in Path(folder).glob("*.tmp"):
         match = _TEMPORARY.fullmatch(path.name)
         if match and not _is_being_written(int(match[1]), match[2]):
+            path.unlink(missing_ok=True)
+
+
+def sweep_all_temporary(folder: str | Path) -> None:
+    """Remove the temporary files of all other processes anywhere below `folder`, which this process has to itself.
+
+    The number of a dead writer may be that of a living process by now, which `sweep_temporary` would believe.
+    """
+    for path in Path(folder).rglob("*.tmp"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and match[2] != _TOKEN:
             path.unlink(missing_ok=True)
 
 
@@ -108,7 +158,8 @@ def sync_folder(folder: str | Path) -> None:
         os.close(descriptor)
 
 
-def _open(path: Path, remedy: str) -> BufferedReader:
+def open_regular(path: Path, remedy: str = RESTORE) -> BufferedReader:
+    """A regular file, opened to be read; errors as those of `read_bytes`."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO would otherwise wait for a writer
     try:
         descriptor = os.open(path, flags)
@@ -122,6 +173,18 @@ def _open(path: Path, remedy: str) -> BufferedReader:
         os.close(descriptor)
         raise DamagedFileError(f"{path} is not a regular file; {remedy}")
     return open(descriptor, "rb")
+
+
+def require_regular(path: Path, remedy: str = RESTORE) -> None:
+    """Refuse, as `read_bytes` does, what a library that opens files by their name would follow, wait for or map."""
+    with open_regular(path, remedy) as file:
+        _require_size(path, file, LARGEST, remedy)
+
+
+def _require_size(path: Path, file: BufferedReader, largest: int, remedy: str) -> None:
+    size = os.fstat(file.fileno()).st_size
+    if size > largest:
+        raise DamagedFileError(f"{path} has {size:,} bytes, expected at most {largest:,}; {remedy}")
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -147,8 +210,11 @@ def _make_folder(folder: Path) -> None:
 
 
 def _is_being_written(process: int, token: str) -> bool:
-    if process == os.getpid():
-        return token == _TOKEN
+    return token == _TOKEN if process == os.getpid() else is_running(process)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

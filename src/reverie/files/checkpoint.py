@@ -38,7 +38,8 @@ __all__ = [
     "save_checkpoint",
 ]
 
-_NAME = re.compile(r"step-(\d{8,})\.json")
+_NAME = re.compile(r"step-(\d{8,12})\.json")
+FIELDS = {"step": int, "sha256": str, "state": dict}
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     record = read_object(path, remedy)
     if record.pop("digest", None) != digest_of(record):
         raise DamagedFileError(f"{path} was altered: its content does not match its digest; {remedy}")
+    types = {name: type(record.get(name)) for name in FIELDS}
+    if types != FIELDS or record.keys() != FIELDS.keys():
+        raise DamagedFileError(f"{path} is no checkpoint's record: it holds {sorted(record)!s:.200}; {remedy}")
     if path.name != f"step-{record['step']:08d}.json":
         raise DamagedFileError(f"{path} holds step {record['step']}, not the one of its name; {remedy}")
     tensors = path.with_suffix(".safetensors")

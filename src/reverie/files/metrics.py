@@ -69,7 +69,7 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 def _row(line: bytes, number: int, path: Path) -> dict[str, Any]:
     try:
         row = parse_json(line)
-        if isinstance(row, dict) and isinstance(row["step"], int):
+        if isinstance(row, dict) and type(row["step"]) is int:
             return row
     except (ValueError, KeyError, RecursionError):
         pass

@@ -13,6 +13,8 @@ from reverie.errors import DamagedFileError
 
 _REMEDY = "it was made with other settings or by another version: use those, or another run folder"
 
+ADAM = {"step", "exp_avg", "exp_avg_sq"}  # whatever its options add
+
 
 def pack(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, np.ndarray]:
     """Copies of all weights as `model.<name>` and of the optimizer's moments as `optimizer.<name>.<key>`."""
@@ -52,7 +54,9 @@ def _optimizer_state(
     found = _below("optimizer.", arrays)
     trained = _trained(model, optimizer)
     updated = {name.removeprefix("optimizer.").rpartition(".")[0] for name in found}  # those that had a gradient
-    keys = {name.rpartition(".")[2] for name in found}  # step, exp_avg, exp_avg_sq: the same for each of them
+    keys = {name.rpartition(".")[2] for name in found}  # the same for each of them
+    if keys and not keys >= ADAM:
+        raise DamagedFileError(f"{source} holds moments {sorted(keys)[:5]}, expected {sorted(ADAM)}; {_REMEDY}")
     expected = {
         f"optimizer.{name}.{key}": torch.empty(()) if key == "step" else trained[name]
         for name in updated & trained.keys()

@@ -16,6 +16,7 @@ import numpy as np
 
 from reverie.errors import DamagedFileError
 from reverie.files.arrays import load_arrays, save_arrays
+from reverie.files.atomic import parse_json
 from reverie.files.checkpoint import latest_checkpoint
 
 FORMAT = "reverie-weights-1"
@@ -48,14 +49,14 @@ def read_weights(path: str | Path) -> Weights | None:
         return None if checkpoint is None else Weights(checkpoint.arrays, checkpoint.state)
     arrays, notes = load_arrays(path)
     if notes.get("format") != FORMAT:
-        raise DamagedFileError(f"{path} has format {notes.get('format')!r}, expected {FORMAT!r}; export it again")
+        raise DamagedFileError(f"{path} has format {notes.get('format')!r:.50}, expected {FORMAT!r}; export it again")
     return Weights({name: array.astype(np.float32) for name, array in arrays.items()}, _settings(notes, path))
 
 
 def _settings(notes: Mapping[str, str], path: Path) -> dict[str, Any]:
     try:
-        settings = json.loads(notes["settings"])
-    except (KeyError, ValueError):
+        settings = parse_json(notes["settings"])
+    except (KeyError, ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
         raise DamagedFileError(f"{path} does not say which model its weights are of; export it again")

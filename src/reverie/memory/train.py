@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from reverie.errors import ReverieError
+from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
 from reverie.files.training import pack, unpack
-from reverie.files.weights import read_weights
+from reverie.files.weights import Weights, read_weights
 from reverie.hardware import compute_dtype, keep_freed_memory
 from reverie.memory.batch import Batch, draw_batch
 from reverie.memory.config import MemoryConfig
@@ -99,10 +99,25 @@ def load_memory(path: str | Path) -> MDNRNN:
     weights = read_weights(path)
     if weights is None:
         raise ReverieError(f"{path} holds no checkpoint of M; run `reverie memory` first")
-    names = {field.name for field in fields(MemoryConfig)}
-    model = MDNRNN(MemoryConfig(**{name: value for name, value in weights.settings.items() if name in names}))
+    model = MDNRNN(_config_of(weights, path))
     unpack(weights.arrays, model, source=path)
     return model
+
+
+def _config_of(weights: Weights, path: str | Path) -> MemoryConfig:
+    """M's settings as its file has them."""
+    names = {field.name for field in fields(MemoryConfig)}
+    try:
+        config = MemoryConfig(**{name: value for name, value in weights.settings.items() if name in names})
+        asked = config.hidden_size * (4 * (config.input_size + config.hidden_size) + config.output_size)
+    except (TypeError, ValueError) as error:
+        raise DamagedFileError(f"{path} holds no M ({error!s:.200}); restore it from a copy") from None
+    held = sum(array.size for array in weights.arrays.values())
+    if asked > 100 * held:  # its memory would be taken before the arrays are seen not to fit
+        raise DamagedFileError(
+            f"{path} holds no M: settings of {asked:,} weights, but {held:,}; restore it from a copy"
+        )
+    return config
 
 
 def losses_on(model: MDNRNN, latents: Latents, actions: ActionSpec, seed: int, episodes: list[int]) -> dict[str, float]:
@@ -164,11 +179,15 @@ def _resume(
     for name, wanted in settings.items():
         if checkpoint.state.get(name) != wanted:
             raise ReverieError(
-                f"{folder} holds a training of M with {name} {checkpoint.state.get(name)!r}, asked for {wanted!r}; "
+                f"{folder} holds a training of M with {name} {checkpoint.state.get(name)!r:.50}, asked for {wanted!r}; "
                 "use the same settings or another run folder"
             )
     unpack(checkpoint.arrays, model, optimizer, source=folder)
-    h, c = (torch.from_numpy(checkpoint.arrays[f"state.{name}"]).to(state.c) for name in LSTMState._fields)
+    carried = {name: array for name, array in checkpoint.arrays.items() if array.shape == tuple(state.c.shape)}
+    names = [f"state.{name}" for name in LSTMState._fields]
+    if not carried.keys() >= set(names):
+        raise DamagedFileError(f"{folder} holds no state of M's streams; remove the folder to train M again")
+    h, c = (torch.from_numpy(carried[name]).to(state.c) for name in names)
     return checkpoint.step, LSTMState(h, c)
 
 

@@ -76,10 +76,10 @@ def read_card(folder: Path, remedy: str = RESTORE) -> Card:
     file = folder / CARD
     content = read_object(file, remedy)
     if content.get("format") != FORMAT:
-        made_by = content.get("reverie", "an unknown version")
+        made_by = str(content.get("reverie", "an unknown version"))[:50]
         raise ReverieError(
-            f"{file} has format {content.get('format')!r}, made by reverie {made_by}; reverie {reverie.__version__} "
-            f"reads {FORMAT!r}: use that version, or export the run again"
+            f"{file} has format {content.get('format')!r:.50}, made by reverie {made_by}; reverie "
+            f"{reverie.__version__} reads {FORMAT!r}: use that version, or export the run again"
         )
     if content.pop("digest", None) != digest_of(content):
         raise DamagedFileError(f"{file} was altered: its content does not match its digest; {remedy}")
@@ -122,5 +122,5 @@ def _parsed(content: Mapping[str, Any], file: Path, remedy: str) -> Card:
         if content["world"] != experiment.world or set(found["sha256"]) != set(TENSOR_FILES):
             raise ValueError("its parts contradict each other")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise DamagedFileError(f"{file} is not the card of an agent ({error}); {remedy}") from None
+        raise DamagedFileError(f"{file} is not the card of an agent ({error!s:.300}); {remedy}") from None
     return Card(**found)

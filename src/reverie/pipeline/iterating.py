@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reverie.errors import DamagedFileError
 from reverie.evaluation.score import Score
 from reverie.files.atomic import read_object
 from reverie.files.metrics import read_metrics
@@ -65,11 +67,20 @@ def rounds_of(run: RunFolder) -> list[Round]:
                 number=at.round,
                 real_steps=sum(entry.steps for entry in entries if entry.index < last) + _evolved_in_the_world(at),
                 coverage=covered.get(at.round),
-                fresh=read_object(fresh) if fresh.exists() else {},
+                fresh=fresh_losses(fresh) if fresh.exists() else {},
                 agent=scores.get("agent"),
                 dream=scores.get("dream"),
             )
         )
+    return found
+
+
+def fresh_losses(file: Path) -> dict[str, float]:
+    """The terms of M's loss in a `fresh.json`."""
+    found = read_object(file, "remove the file")
+    for name, loss in found.items():
+        if not isinstance(loss, int | float) or isinstance(loss, bool):
+            raise DamagedFileError(f"{file} has {loss!r:.50} for {name[:50]!r}, expected a loss; remove the file")
     return found
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import reverie
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.atomic import read_json, read_object, sweep_temporary, write_json
+from reverie.files.atomic import read_json, read_object, sweep_all_temporary, write_json
+from reverie.files.checkpoint import digest_of
 from reverie.pipeline.experiment import Experiment, require_fit
 from reverie.pipeline.settings import differences, from_json, to_json, with_defaults
 from reverie.workers.seeds import training_seeds
@@ -127,7 +128,9 @@ class RunFolder:
         found = read_object(file) if file.exists() else {}
         for stage, seconds in found.items():
             if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-                raise DamagedFileError(f"{file} has {seconds!r} for {stage}, expected seconds; remove the file")
+                raise DamagedFileError(
+                    f"{file} has {seconds!r:.50} for {stage[:50]}, expected seconds; remove the file"
+                )
         return found
 
     @contextmanager
@@ -145,8 +148,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; a second process that asks for it gets a clear error."""
         with _lock(self.path):
-            for folder in (self.path, self.scores):
-                sweep_temporary(folder)
+            sweep_all_temporary(self.path)
             yield
 
 
@@ -166,7 +168,8 @@ def create_run(path: Path, experiment: Experiment) -> RunFolder:
     with _lock(path):
         if not config.exists():  # else another process was faster
             write_json(path / VERSIONS, versions())
-            write_json(config, {"format": FORMAT, "reverie": reverie.__version__, "experiment": to_json(experiment)})
+            content = {"format": FORMAT, "reverie": reverie.__version__, "experiment": to_json(experiment)}
+            write_json(config, content | {"digest": digest_of(content)})
     return _reopen(path, experiment)
 
 
@@ -186,6 +189,11 @@ def open_run(path: Path) -> RunFolder:
         )
     settings = with_defaults(Experiment, content["experiment"], deep=False)  # what a run lacks was not there yet
     experiment = from_json(Experiment, settings, f"{config}: ")
+    if content.pop("digest", digest_of(content)) != digest_of(content):  # runs of before had none
+        raise DamagedFileError(
+            f"{config} was altered: its content does not match its digest; restore it from a copy, or take its digest "
+            "out where it was meant to be edited"
+        )
     return RunFolder(path, experiment, experiment.rounds.count)
 
 
@@ -230,7 +238,9 @@ def _make_folder(path: Path) -> None:
 def _lock(path: Path) -> Iterator[None]:
     """Hold `path`/lock; the system gives it back when this process ends, however it ends."""
     try:
-        file = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)  # to write, as network file systems want it
+        file = os.open(
+            path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+        )  # to write, as network file systems want it
     except OSError as error:
         raise ReverieError(f"cannot write in {path} ({error.strerror}); allow writing there") from None
     try:

@@ -31,7 +31,7 @@ def from_json(kind: type[Settings], data: Any, where: str = "", path: str = "") 
     path: of `data` itself below the whole, "vision." say
     """
     if not isinstance(data, dict):
-        raise ReverieError(f"{where}{path.rstrip('.') or 'the whole'} is {data!r}, expected an object of settings")
+        raise ReverieError(f"{where}{path.rstrip('.') or 'the whole'} is {data!r:.100}, expected an object of settings")
     hints = get_type_hints(kind)
     for key in data:
         if key not in hints:
@@ -107,7 +107,7 @@ def unknown(name: str, known: Sequence[str]) -> str:
     """The complaint about a name that is none of those known, with the nearest one."""
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "'reverie run WORLD --help' lists them"
-    return f"unknown setting {name!r}; {hint}"
+    return f"unknown setting {name[:100]!r}; {hint}"
 
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
@@ -145,8 +145,13 @@ def _value(hint: Any, value: Any, where: str, path: str) -> Any:
     if get_origin(hint) is tuple and isinstance(value, list):
         return tuple(_value(get_args(hint)[0], item, where, path) for item in value)
     if not any(_fits(option, value) for option in _options(hint)):
-        raise ReverieError(f"{where}{path} is {value!r}, expected {_describe(hint)}")
-    return float(value) if float in _options(hint) and value is not None else value
+        raise ReverieError(f"{where}{path} is {value!r:.100}, expected {_describe(hint)}")
+    if float not in _options(hint) or value is None:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ReverieError(f"{where}{path} is {value!r:.100}, expected {_describe(hint)}") from None
 
 
 def _options(hint: Any) -> tuple[Any, ...]:

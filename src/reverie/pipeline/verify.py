@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -16,11 +17,12 @@ from reverie.files.atomic import read_json
 from reverie.files.checkpoint import load_arrays, load_checkpoint
 from reverie.files.metrics import read_metrics
 from reverie.pipeline.card import CARD, faults, read_card
+from reverie.pipeline.iterating import FRESH_FILE, fresh_losses
 from reverie.pipeline.opening import whole_latents
 from reverie.pipeline.run_folder import CONFIG, TIMINGS, VERSIONS, RunFolder, open_run
 from reverie.pipeline.shipped import export_at, remedy_for
 from reverie.rollouts.store import Problem, Store
-from reverie.vision.latents import Latents
+from reverie.vision.latents import Latents, read_part
 
 NAMED_FILE = re.compile(r"(.+?/[^/ ]+\.(?:safetensors|jsonl?)):? (.*)")
 
@@ -53,13 +55,8 @@ def _export_problems(folder: Path) -> list[Problem]:
 
 
 def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
-    for folder in (run.vision, run.memory, run.gradient, run.controller):
-        yield _each(folder, "step-*.json", load_checkpoint)
-        yield _each(folder, "metrics.jsonl", read_metrics)
-    yield _each(run.latents, "part-*.safetensors", load_arrays)
-    yield _each(run.path, run.latents.name, lambda folder: _latents(run))
-    yield _each(run.controller, BEST_FILE, load_controller)
-    yield _each(run.scores, "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
+    for number in range(run.experiment.rounds.count + 1):
+        yield from _round_checks(run.at(number))
     for row in sorted(run.reproduced.glob("*/")):
         for folder in (row / "memory", row / "gradient", row / "controller"):
             yield _each(folder, "step-*.json", load_checkpoint)
@@ -70,18 +67,30 @@ def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
     yield _each(run.path, TIMINGS, lambda file: run.timings)
 
 
+def _round_checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
+    for folder in (run.vision, run.memory, run.gradient, run.controller):
+        yield _each(folder, "step-*.json", load_checkpoint)
+        yield _each(folder, "metrics.jsonl", read_metrics)
+    for kind in ("part-*.safetensors", "mirrored-*.safetensors"):
+        yield _each(run.latents, kind, lambda file: (read_part(file), load_arrays(file)))
+    yield _each(run.latents.parent, run.latents.name, lambda folder: _latents(run))
+    yield _each(run.controller, BEST_FILE, load_controller)
+    yield _each(run.memory, FRESH_FILE, fresh_losses)
+    yield _each(run.scores, "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
+
+
 def _each(folder: Path, pattern: str, read: Callable[[Path], Any]) -> Iterator[Problem]:
     for file in sorted(folder.glob(pattern)):
         try:
             read(file)
         except ReverieError as error:
-            if file.exists():  # else a run at work has removed it since, as it does with old checkpoints
+            if os.path.lexists(file):  # else a run at work has removed it since, as it does with old checkpoints
                 yield _problem(file, error)
 
 
 def _latents(run: RunFolder) -> None:
     """Refuse latents of which a part is missing: between others, or at the end although M was trained on them."""
-    if any(run.memory.glob("step-*.json")):
+    if run.is_last and any(run.memory.glob("step-*.json")):
         whole_latents(run)
     elif any(run.latents.glob("part-*.safetensors")):
         Latents(run.latents)

@@ -16,6 +16,7 @@ from reverie.errors import DamagedFileError
 from reverie.worlds.spec import FRAME_SHAPE
 
 CHUNK_FRAMES = 32
+AGAIN = "delete the file and run `reverie collect` again"
 FRAME_BYTES = int(np.prod(FRAME_SHAPE))
 
 
@@ -69,7 +70,7 @@ def decompress_into(out: np.ndarray, chunk: Any, checksum: int, file: str) -> No
 
 def damaged(file: str, what: str) -> DamagedFileError:
     """The error for an episode file, with its remedy."""
-    return DamagedFileError(f"{file} is damaged: {what}; delete the file and run `reverie collect` again")
+    return DamagedFileError(f"{file} is damaged: {what}; {AGAIN}")
 
 
 def _compress_chunk(frames: np.ndarray) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from reverie.errors import ReverieError
 
 POLICIES = ("uniform", "held", "long-held", "sweep", "brownian", "random-network")
+MOST_STEPS = 100_000  # of an episode, which is held in memory whole: 1.2 GB
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class CollectConfig:
                     f"collect.{name} is {value!r}, expected a whole number, {least} or more; "
                     "change it in the configuration"
                 )
+        if self.max_steps > MOST_STEPS:
+            raise ReverieError(
+                f"collect.max_steps is {self.max_steps}, expected at most {MOST_STEPS:,}, which fit in memory; "
+                "change it in the configuration"
+            )
         if self.min_steps > self.max_steps:
             raise ReverieError(
                 f"collect.min_steps is {self.min_steps}, expected at most max_steps, which is {self.max_steps}; "

@@ -8,6 +8,7 @@ manifest. (One text, because safetensors writes several in random order, and equ
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +19,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from reverie.rollouts.chunks import CHUNK_FRAMES, chunk_count, compress, damaged, decompress_into
+from reverie.files.atomic import parse_json, require_regular
+from reverie.rollouts.chunks import AGAIN, CHUNK_FRAMES, chunk_count, compress, damaged, decompress_into
 from reverie.rollouts.episode import Episode
 from reverie.worlds.spec import FRAME_SHAPE
 
@@ -49,12 +51,18 @@ def encode(episode: Episode, origin: Origin) -> bytes:
     return save(tensors, metadata={"episode": json.dumps(about)})
 
 
-def read_episode(path: Path, steps: int) -> Episode:
+def read_episode(path: Path, steps: int, origin: Origin) -> Episode:
     """The whole episode of `steps` steps; raises DamagedFileError where the file is anything else."""
     with _opened(path, steps) as file:
+        about = _about(file)
+        found = {name: about.get(name) for name in asdict(origin)}
+        if found != asdict(origin):
+            raise damaged(str(path), f"it says {found}, but the manifest {asdict(origin)}")
         frames = _read_frames(file, path, 0, steps + 1, steps + 1)
         actions, rewards = file.get_tensor("actions"), file.get_tensor("rewards")
-        return Episode(frames, actions, rewards, terminated=_about(file)["terminated"])
+        if not np.isfinite(actions).all() or not np.isfinite(rewards).all():
+            raise damaged(str(path), "it holds NaN or infinity among its actions or rewards")
+        return Episode(frames, actions, rewards, terminated=about["terminated"])
 
 
 def read_frames(path: Path, steps: int, start: int, stop: int) -> np.ndarray:
@@ -65,9 +73,10 @@ def read_frames(path: Path, steps: int, start: int, stop: int) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path, steps: int) -> Iterator[Any]:
-    if not path.is_file():  # a pipe of that name would be waited for
+    if not os.path.lexists(path):
         raise damaged(str(path), "it is missing")
     try:
+        require_regular(path, AGAIN)
         file = safe_open(path, framework="numpy")
     except (SafetensorError, OSError) as error:
         raise damaged(str(path), f"it is no safetensors file ({error})") from None
@@ -81,9 +90,9 @@ def _check_layout(file: Any, path: Path, steps: int) -> None:
     about = _about(file)
     found, expected = {name: about.get(name) for name in ("format", "steps")}, {"format": FORMAT, "steps": steps}
     if found != expected or not isinstance(about.get("terminated"), bool):
-        raise damaged(str(path), f"it calls itself {about}, expected {expected}")
+        raise damaged(str(path), f"it calls itself {about!s:.200}, expected {expected}")
     if sorted(file.keys()) != sorted(DTYPES):
-        raise damaged(str(path), f"it holds {sorted(file.keys())}, expected {sorted(DTYPES)}")
+        raise damaged(str(path), f"it holds {sorted(file.keys())!s:.200}, expected {sorted(DTYPES)}")
     count = chunk_count(steps + 1)
     shapes: dict[str, list[int | None]] = {
         "actions": [steps, None],
@@ -103,8 +112,8 @@ def _check_layout(file: Any, path: Path, steps: int) -> None:
 def _about(file: Any) -> dict[str, Any]:
     """The file's metadata; empty where it has none of ours."""
     try:
-        about = json.loads((file.metadata() or {})["episode"])
-    except (KeyError, ValueError):
+        about = parse_json((file.metadata() or {})["episode"])
+    except (KeyError, ValueError, RecursionError):
         return {}
     return about if isinstance(about, dict) else {}
 
@@ -115,7 +124,9 @@ def _read_frames(file: Any, path: Path, start: int, stop: int, total: int) -> np
     checksums = file.get_slice("checksums")[first:last]
     data = file.get_slice("frames")
     if offsets[0] < 0 or offsets[-1] > data.get_shape()[0] or (np.diff(offsets) <= 0).any():
-        raise damaged(str(path), f"chunk offsets {offsets.tolist()} do not lie in its {data.get_shape()[0]} bytes")
+        raise damaged(
+            str(path), f"chunk offsets {offsets.tolist()!s:.200} do not lie in its {data.get_shape()[0]} bytes"
+        )
     blob = data[int(offsets[0]) : int(offsets[-1])]
     offsets = offsets - offsets[0]
     base = first * CHUNK_FRAMES

@@ -10,12 +10,16 @@ import errno
 import fcntl
 import json
 import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from reverie.errors import DamagedFileError, ReverieError
+from reverie.files.atomic import LARGEST, open_regular, parse_json
+from reverie.rollouts.config import MOST_STEPS
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,11 @@ class Entry:
     terminated: bool
 
 
+AGAIN = "delete that line and run `reverie collect` again"
+WHOLE = "restore it from a copy, or remove it and run `reverie collect` again"
+MOST_EPISODES = 10**8
+FILE = re.compile(r"episodes/\d{6,9}\.safetensors")  # no other path is ever opened
+SHA256 = re.compile(r"[0-9a-f]{64}")
 TYPES = {field.name: {"int": int, "str": str, "float": float, "bool": bool}[str(field.type)] for field in fields(Entry)}
 
 
@@ -89,7 +98,7 @@ class Manifest:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
@@ -98,12 +107,17 @@ class Manifest:
 
     def _fresh_lines(self) -> list[bytes]:
         """The complete lines that no earlier call has taken in."""
-        size = self.path.stat().st_size if self.path.exists() else 0
-        if size < self._consumed:  # another file took the place of the one that was read
-            self._consumed, self._line_count, self._entries, self._sorted = 0, 0, {}, ()
-        if size == self._consumed:
+        try:
+            found = os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        with self.path.open("rb") as file:
+        if found.st_size < self._consumed:  # another file took the place of the one that was read
+            self._consumed, self._line_count, self._entries, self._sorted = 0, 0, {}, ()
+        if found.st_size == self._consumed and stat.S_ISREG(found.st_mode):
+            return []
+        if found.st_size > LARGEST:
+            raise DamagedFileError(f"{self.path} has {found.st_size:,} bytes, expected at most {LARGEST:,}; {WHOLE}")
+        with open_regular(self.path, WHOLE) as file:
             file.seek(self._consumed)
             return file.read().split(b"\n")[:-1]  # after the last newline stands nothing, or a torn line
 
@@ -111,23 +125,25 @@ class Manifest:
         for number, line in enumerate(lines, self._line_count + 1):
             try:
                 yield _parse(line)
-            except (ValueError, TypeError) as error:
+            except (ValueError, RecursionError) as error:
                 raise DamagedFileError(
-                    f"{self.path} is damaged: line {number} is no episode's entry ({error}); "
-                    "delete that line and run `reverie collect` again"
+                    f"{self.path} is damaged: line {number} is no episode's entry ({error}); {AGAIN}"
                 ) from None
 
 
 def _parse(line: bytes) -> Entry:
-    found = json.loads(line)
+    found = parse_json(line)
     if not isinstance(found, dict) or found.keys() != TYPES.keys():
         raise ValueError(f"expected the fields {', '.join(TYPES)}")
     for name, kind in TYPES.items():
         if type(found[name]) is not kind:
-            raise ValueError(f"{name} is {found[name]!r}, expected {kind.__name__}")
+            raise ValueError(f"{name} is {found[name]!r:.100}, expected {kind.__name__}")
     entry = Entry(**found)
-    if entry.index < 0 or entry.steps < 0 or Path(entry.file).is_absolute() or ".." in Path(entry.file).parts:
-        raise ValueError(f"index {entry.index}, steps {entry.steps}, file {entry.file!r} are out of range")
+    is_known = 0 <= entry.index < MOST_EPISODES and FILE.fullmatch(entry.file)
+    if not is_known or not 0 <= entry.steps <= MOST_STEPS:
+        raise ValueError(f"index {entry.index}, steps {entry.steps}, file {entry.file[:100]!r} are out of range")
+    if not 0 <= entry.seed < 2**32 or not 0 <= entry.size <= LARGEST or not SHA256.fullmatch(entry.sha256):
+        raise ValueError(f"seed {entry.seed}, size {entry.size}, sha256 {entry.sha256[:100]!r} are out of range")
     return entry
 
 

@@ -10,6 +10,8 @@ before its line is written, so a process killed anywhere leaves a store that is 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +20,11 @@ import numpy as np
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.atomic import sha256, write_bytes
 from reverie.rollouts import episode_file
-from reverie.rollouts.chunks import damaged
+from reverie.rollouts.chunks import AGAIN, damaged
 from reverie.rollouts.episode import Episode
 from reverie.rollouts.manifest import Entry, Manifest
+
+OTHER_SHA = "its SHA-256 is not the manifest's"
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,7 @@ class Store:
 
     def read(self, index: int) -> Episode:
         """A whole episode; raises DamagedFileError where its file is not the one that was written."""
-        entry = self._entry(index)
-        path = self.folder / entry.file
-        if path.is_file() and sha256(path) != entry.sha256:
-            raise damaged(str(path), "its SHA-256 is not the manifest's")
-        return episode_file.read_episode(path, entry.steps)
+        return self._read(self._entry(index))
 
     def frames(self, index: int, start: int, stop: int) -> np.ndarray:
         """Frames start..stop of an episode, uint8 [stop - start, 64, 64, 3], reading only what holds them."""
@@ -115,17 +115,30 @@ class Store:
     def is_present(self, entry: Entry) -> bool:
         """Whether the entry's file is there, at its full size (a quick look; `verify` reads it)."""
         path = self.folder / entry.file
-        return path.is_file() and path.stat().st_size == entry.size
+        return path.is_file() and not path.is_symlink() and path.stat().st_size == entry.size
+
+    def _read(self, entry: Entry) -> Episode:
+        path = self.folder / entry.file
+        if path.is_file() and not path.is_symlink() and path.stat().st_size != entry.size:
+            raise damaged(str(path), f"has {path.stat().st_size} bytes, expected {entry.size}")
+        if os.path.lexists(path) and sha256(path, AGAIN) != entry.sha256:
+            raise damaged(str(path), OTHER_SHA)
+        origin = episode_file.Origin(entry.index, entry.seed, entry.policy)
+        episode = episode_file.read_episode(path, entry.steps, origin)
+        same = math.isclose(episode.total_reward, entry.total_reward, rel_tol=1e-4, abs_tol=1e-4)  # float32 sums
+        if not same or episode.terminated != entry.terminated:
+            raise damaged(str(path), f"{episode} is not what the manifest says of it")
+        return episode
 
     def _verify(self, entry: Entry) -> Problem | None:
         path = self.folder / entry.file
-        remedy = "delete the file and run `reverie collect` again"
-        if not path.is_file():
+        if not os.path.lexists(path):
             return Problem(str(path), "missing", "run `reverie collect` again")
-        if path.stat().st_size != entry.size:
-            return Problem(str(path), f"has {path.stat().st_size} bytes, expected {entry.size}", remedy)
-        if sha256(path) != entry.sha256:
-            return Problem(str(path), "its SHA-256 is not the manifest's", remedy)
+        try:
+            self._read(entry)
+        except ReverieError as error:
+            problem, _, remedy = str(error).removeprefix(f"{path} ").removeprefix("is damaged: ").partition("; ")
+            return Problem(str(path), problem, remedy)
         return None
 
     def _entry(self, index: int) -> Entry:

@@ -22,9 +22,12 @@ from safetensors import SafetensorError, safe_open
 
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.arrays import load_arrays, save_arrays
+from reverie.files.atomic import parse_json, require_regular
 
 PART_EPISODES = 64
 FORMAT = "reverie-latents-1"
+DTYPES = {"mu": "F16", "logvar": "F16", "actions": "F32", "rewards": "F32"}
+AGAIN = "remove it and run `reverie vision` to make it again"
 OPEN_PARTS = 64  # files held open, well below what a process may
 
 
@@ -147,16 +150,45 @@ def write_part(path: Path, part: Part, episodes: Sequence[LatentEpisode]) -> Non
 def read_part(path: Path) -> Part:
     """What a part file says about itself, without reading its arrays; raises DamagedFileError."""
     try:
+        require_regular(path, AGAIN)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"its format is {metadata.get('format')!r}, expected {FORMAT!r}")
-        entries = tuple(LatentEntry(**entry) for entry in json.loads(metadata["episodes"]))
+            if metadata.get("format") != FORMAT:
+                raise ValueError(f"its format is {str(metadata.get('format'))[:50]!r}, expected {FORMAT!r}")
+            entries = tuple(_entry(entry) for entry in parse_json(metadata["episodes"]))
+            _check_layout(file, entries)
         return Part(metadata["vision"], entries)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise DamagedFileError(
-            f"{path} is no part of latents ({error}); remove it and run `reverie vision` to make it again"
-        ) from None
+    except DamagedFileError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{path} is no part of latents ({error!s:.300}); {AGAIN}") from None
+
+
+def _entry(found: Any) -> LatentEntry:
+    entry = LatentEntry(**found)
+    kinds = {"index": int, "steps": int, "total_reward": float, "terminated": bool, "sha256": str}
+    for name, kind in kinds.items():
+        if type(getattr(entry, name)) is not kind:
+            raise ValueError(f"an episode's {name} is {getattr(entry, name)!r:.50}")
+    if entry.steps < 0:
+        raise ValueError(f"an episode has {entry.steps} steps")
+    return entry
+
+
+def _check_layout(file: Any, entries: Sequence[LatentEntry]) -> None:
+    """The arrays' names, dtypes and lengths are what the episodes need."""
+    steps = sum(entry.steps for entry in entries)
+    lengths = {"mu": steps + len(entries), "logvar": steps + len(entries), "actions": steps, "rewards": steps}
+    if not entries or sorted(file.keys()) != sorted(lengths):
+        raise ValueError(f"it holds {sorted(file.keys())} of {len(entries)} episodes")
+    for name, length in lengths.items():
+        array = file.get_slice(name)
+        dtype, shape = array.get_dtype(), array.get_shape()
+        dimensions = 1 if name == "rewards" else 2
+        if dtype != DTYPES[name] or len(shape) != dimensions or shape[0] != length:
+            raise ValueError(f"{name} is {dtype} {shape}, which {len(entries)} episodes of {steps} steps cannot have")
+    if file.get_slice("mu").get_shape() != file.get_slice("logvar").get_shape():
+        raise ValueError("mu and logvar differ in their shapes")
 
 
 @dataclass(frozen=True)

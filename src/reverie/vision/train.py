@@ -91,8 +91,9 @@ def load_vision(path: str | Path) -> ConvVAE:
     if weights is None:
         raise ReverieError(f"{path} holds no checkpoint of V; run `reverie vision` first")
     size = weights.settings.get("latent_size")
-    if not isinstance(size, int) or size < 1:
-        raise DamagedFileError(f"{path} holds no V: its latent_size is {size!r}; restore it from a copy")
+    heads = weights.arrays.get("model.mu.weight", np.empty(0)).shape[:1]  # no more memory than the arrays take
+    if type(size) is not int or size < 1 or heads != (size,):
+        raise DamagedFileError(f"{path} holds no V: its latent_size is {size!r:.50}; restore it from a copy")
     model = ConvVAE(size)
     unpack(weights.arrays, model, source=path)
     return model
@@ -120,7 +121,7 @@ def _resume(folder: Path, model: ConvVAE, optimizer: torch.optim.Optimizer, conf
     for name in wanted:
         if found.get(name) != wanted[name]:
             raise ReverieError(
-                f"{folder} holds a training of V with {name} {found.get(name)!r}, asked for {wanted[name]!r}; "
+                f"{folder} holds a training of V with {name} {found.get(name)!r:.50}, asked for {wanted[name]!r}; "
                 "use the same settings or another run folder"
             )
     unpack(checkpoint.arrays, model, optimizer, source=folder)
