@@ -109,11 +109,45 @@ def test_foreign_hosts_and_origins_are_refused(server: LabServer) -> None:
         [here, "Origin: http://evil.example"],
         [here, "Origin: null"],
         [here, f"Origin: https://127.0.0.1:{port}.evil.example"],
+        [here, f"Origin: http://127.0.0.1:{port}", "Origin: http://evil.example"],
+        [here, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"],
+        [here, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"],
     ]
     for headers in refused:
         assert status(get(server, "/", *headers)) == 403, headers
-    for headers in ([here], [f"Host: localhost:{port}"], [here, f"Origin: http://127.0.0.1:{port}"]):
+    welcome = [
+        [here],
+        [f"Host: localhost:{port}"],
+        [here, f"Origin: http://127.0.0.1:{port}"],
+        [here, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors"],
+        [here, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"],  # a link to it
+    ]
+    for headers in welcome:
         assert status(get(server, "/", *headers)) == 200, headers
+
+
+def test_the_policy_allows_its_own_files_and_nothing_else(server: LabServer) -> None:
+    """Only the WebAssembly of the runtime may be compiled; no other address, no inline code, no frame, no form."""
+    head = get(server, "/", method="HEAD").decode()
+    policy = next(line for line in head.splitlines() if line.startswith("Content-Security-Policy: ")).partition(": ")[2]
+    directives = {words[0]: words[1:] for words in (directive.split() for directive in policy.split(";"))}
+    assert directives.pop("script-src") == ["'self'", "'wasm-unsafe-eval'"]
+    assert directives.pop("img-src") == ["'self'", "data:"]
+    for name in ("default-src", "base-uri", "form-action", "frame-ancestors"):
+        assert directives.pop(name) == ["'none'"]
+    assert directives == {"worker-src": ["'self'"], "connect-src": ["'self'"], "style-src": ["'self'"]}
+
+
+def test_a_link_put_in_the_place_of_a_file_is_not_followed(server: LabServer, tmp_path: Path) -> None:
+    for path in ("/main.js", "/a/data.bin"):
+        file = tmp_path / "lab" / path[1:]
+        file.unlink()
+        file.symlink_to(tmp_path / "secret.txt")
+        answer = get(server, path)
+        assert status(answer) == 404
+        assert SECRET.encode() not in answer
+    (tmp_path / "lab" / "later.js").write_text(SECRET)  # what was not there when it started is not served
+    assert status(get(server, "/later.js")) == 404
 
 
 def test_only_reading_is_possible(server: LabServer) -> None:
@@ -139,6 +173,8 @@ def test_garbage_does_not_stop_it(server: LabServer) -> None:
 
 def test_listens_on_this_machine_only_and_says_where_a_port_is_taken(server: LabServer, tmp_path: Path) -> None:
     assert server.server_address[0] == "127.0.0.1"
+    with pytest.raises(OSError, match=r"refused|[Tt]imed out|unreachable|assign"):  # not even on all of the loopback
+        socket.create_connection(("127.0.0.2", server.server_port), timeout=60).close()
     assert server.address == f"http://127.0.0.1:{server.server_port}/"
     expected = rf"cannot listen on port {server.server_port} \(.+\); choose another with --port"
     with pytest.raises(ReverieError, match=expected):

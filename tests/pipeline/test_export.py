@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from reverie.errors import ReverieError
 from reverie.files.arrays import load_arrays
 from reverie.pipeline import export as exporting
 from reverie.pipeline.card import CARD, MODEL_CARD, TENSOR_FILES, open_export
-from reverie.pipeline.export import export_run
+from reverie.pipeline.export import _tidy, export_run
 from reverie.pipeline.opening import trained_in
 from reverie.pipeline.run_folder import open_run
 from reverie.pipeline.scoring import read_scores, score
@@ -208,3 +210,18 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_what_a_killed_export_left_is_tidied_up(finished: Path, exported: Path, tmp_path: Path) -> None:
+    """Killed after the old export made room for the new one: the old one comes back, and then gives way."""
+    with subprocess.Popen([sys.executable, "-S", "-c", ""]) as dead:
+        pass
+    living = os.getppid()
+    copy_run(exported, tmp_path / f".agent-{dead.pid}-old.tmp")
+    for name in (f".agent-{dead.pid}-new.tmp", f".agent-{living}-new.tmp", f".other-{dead.pid}-new.tmp", ".agent.tmp"):
+        (tmp_path / name).mkdir()
+    _tidy(tmp_path / "agent")
+    kept = [f".agent-{living}-new.tmp", ".agent.tmp", f".other-{dead.pid}-new.tmp"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "agent"])
+    assert open_export(tmp_path / "agent").params.tobytes() == open_export(exported).params.tobytes()
+    assert export_run(open_run(finished), tmp_path / "agent").path == tmp_path / "agent"

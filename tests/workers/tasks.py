@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from reverie.workers.patience import patience
+
 CACHE: list[int] = []
 
 
@@ -67,6 +69,18 @@ def hang_once(task: tuple[Path, int]) -> int:
     if once((folder, str(number))):
         time.sleep(600)
     return number * number
+
+
+def hang_once_in_a_call(path: Path) -> int:
+    """The number of the process that comes through; the first one hangs, as in a simulator."""
+    if once((path.parent, path.name)):
+        hang_in_a_call(path)
+    return os.getpid()
+
+
+def hang_in_a_call(_: object) -> None:
+    with patience(0.2):
+        time.sleep(600)
 
 
 def interrupt(_: object) -> tuple[int, int]:

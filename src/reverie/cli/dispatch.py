@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import reverie
 from reverie.cli.commands import COMMANDS, experiment_of
@@ -18,16 +21,44 @@ SETTINGS_HELP = """Every setting of the stages is an option too, such as --visio
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 2 the user's words or files are wrong, 130 stopped by Ctrl-C."""
+    """Run one command and exit: 0 done, 2 the user's words or files are wrong, 128 + its number stopped by a signal."""
     try:
-        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        with _signals_as_ctrl_c():
+            code = _dispatch(list(sys.argv[1:] if argv is None else argv))
     except ReverieError as error:
         print(f"reverie: {error}", file=sys.stderr)
         code = 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("reverie: stopped; the same command goes on from here", file=sys.stderr)
-        code = 130
+        code = 128 + (stop.number if isinstance(stop, _StoppedBySignal) else signal.SIGINT)
     sys.exit(code)
+
+
+class _StoppedBySignal(KeyboardInterrupt):
+    """A signal that ends a process came."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP stop a command in order, with its workers and its temporary files, as Ctrl-C does."""
+
+    def stop(number: int, frame: object) -> None:
+        raise _StoppedBySignal(number)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:  # nohup has SIGHUP ignored
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _dispatch(argv: list[str]) -> int:

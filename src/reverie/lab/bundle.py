@@ -23,7 +23,7 @@ import reverie
 from reverie.errors import ReverieError
 from reverie.evaluation.published import published
 from reverie.evaluation.wording import parameter_count
-from reverie.files.atomic import write_bytes, write_json
+from reverie.files.atomic import sweep_all_temporary, write_bytes, write_json
 from reverie.lab import graphs, noise, reference, survey
 from reverie.lab.onnx_file import halved, to_onnx
 from reverie.lab.source import LabAgent, LabEpisode, LabSource
@@ -41,6 +41,7 @@ ACTION_LABELS = {"doom": ["move"], "carracing": ["steer", "gas", "brake"]}
 def write_lab(folder: Path, sources: Sequence[LabSource]) -> None:
     """Write the page and the runs into `folder`, which is new, empty, or an earlier lab's."""
     check_folder(folder)
+    sweep_all_temporary(folder)
     _copy_page(folder)
     runs = [_write_run(folder, place, source) for place, source in zip(FOLDERS, sources, strict=False)]
     write_json(folder / MARKER, {"format": FORMAT, "reverie": reverie.__version__, "runs": runs})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.errors import ReverieError
+from reverie.files.atomic import read_bytes
 
 LOOPBACK = "127.0.0.1"
 TYPES = {
@@ -82,20 +83,32 @@ class _Handler(BaseHTTPRequestHandler):
         if file is None:
             self._refuse(HTTPStatus.NOT_FOUND)
             return
-        body = file.read_bytes()
+        try:
+            body = read_bytes(file)
+        except ReverieError:  # removed since, or a link put in its place
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
         self._head(HTTPStatus.OK, TYPES.get(file.suffix, "application/octet-stream"), len(body))
         if with_body:
             self.wfile.write(body)
 
     def _is_from_here(self) -> bool:
         """Whether the request names this server: another site's page, or a name made to point here, does not."""
-        origin = self.headers.get("Origin")
-        named = self.headers.get_all("Host") or []
+        origins, named = self.headers.get_all("Origin") or [], self.headers.get_all("Host") or []
         return (
             len(named) == 1
             and named[0].lower() in self.server.hosts
-            and (origin is None or origin.lower().removeprefix("http://") in self.server.hosts)
+            and all(origin.lower().removeprefix("http://") in self.server.hosts for origin in origins)
+            and not self._is_of_another_page()
         )
+
+    def _is_of_another_page(self) -> bool:
+        """Whether a browser says that another site's page asks (for a picture, say, which takes no Origin).
+
+        To be opened from a link there is fine.
+        """
+        opened = (self.headers.get("Sec-Fetch-Mode"), self.headers.get("Sec-Fetch-Dest")) == ("navigate", "document")
+        return self.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not opened
 
     def _refuse(self, status: HTTPStatus) -> None:
         body = f"{status.value} {status.phrase}\n".encode()

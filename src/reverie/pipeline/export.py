@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,7 +18,7 @@ import reverie
 from reverie.controller.file import save_controller
 from reverie.dreaming.starts import save_starts
 from reverie.errors import ReverieError
-from reverie.files.atomic import cannot_write, sha256, sync_folder, write_bytes
+from reverie.files.atomic import cannot_write, is_running, sha256, sync_folder, write_bytes
 from reverie.files.training import pack
 from reverie.files.weights import save_weights
 from reverie.pipeline.card import CARD, MODEL_CARD, TENSOR_FILES, Card, open_export, parts_in, write_card
@@ -99,6 +100,7 @@ def _require_free(folder: Path) -> None:
 @contextlib.contextmanager
 def _made_whole(folder: Path) -> Iterator[Path]:
     """A new folder to fill, which takes the place of `folder` where nothing was raised, and else is removed."""
+    _tidy(folder)
     unfinished, replaced = (folder.with_name(f".{folder.name}-{os.getpid()}-{what}.tmp") for what in ("new", "old"))
     try:
         yield unfinished
@@ -107,6 +109,18 @@ def _made_whole(folder: Path) -> Iterator[Path]:
         raise cannot_write(folder, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what killed exports to `folder` left beside it; one that had made room for a new one comes back first."""
+    left = re.compile(rf"\.{re.escape(folder.name)}-(\d+)-(new|old)\.tmp")
+    for path in sorted(folder.parent.glob(".*.tmp")):
+        match = left.fullmatch(path.name)
+        if match and (int(match[1]) == os.getpid() or not is_running(int(match[1]))):
+            if match[2] == "old" and not folder.exists():
+                path.rename(folder)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _put(new: Path, folder: Path, replaced: Path) -> None:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from multiprocessing import Pipe
 
+from reverie.workers.patience import IN_WORKER
+
 LEAVE_SECONDS = 2.0  # what a worker has to leave by itself
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLOSC_NTHREADS"), "1")
 
@@ -44,7 +46,7 @@ def _launch(descriptor: int) -> subprocess.Popen[bytes]:
         [sys.executable, "-c", program],
         stdin=subprocess.DEVNULL,
         stdout=2,  # what a task prints must not mix with the result that a command prints
-        env=os.environ | ONE_THREAD,
+        env=os.environ | ONE_THREAD | {IN_WORKER: "1"},
         pass_fds=[descriptor],
         start_new_session=True,  # Ctrl-C reaches only the parent
     )
@@ -53,6 +55,7 @@ def _launch(descriptor: int) -> subprocess.Popen[bytes]:
 def cause(code: int) -> str:
     """How a process that ended with `code` ended, in words."""
     try:
-        return f"by {signal.Signals(code - 128).name}"
+        number = signal.Signals(code - 128)
+        return "in a call that did not come back" if number == signal.SIGALRM else f"by {number.name}"
     except ValueError:
         return f"with exit code {code}"

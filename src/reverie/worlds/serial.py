@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from reverie.workers.patience import patience
 from reverie.worlds.spec import FRAME_SHAPE
 from reverie.worlds.vector import Outcome
 
@@ -36,7 +37,8 @@ class SerialBackend:
         self._worlds: list[SingleWorld] = []
         try:
             for _ in range(num_envs):
-                self._worlds.append(make())
+                with patience():
+                    self._worlds.append(make())
         except BaseException:
             self.close()
             raise

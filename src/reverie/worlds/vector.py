@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from reverie.errors import ReverieError
+from reverie.workers.patience import patience
 from reverie.worlds.spec import FRAME_SHAPE, WorldSpec
 
 DEATHS_IN_A_ROW = 3  # a slot whose environment dies this often without finishing an episode is beyond saving
@@ -117,7 +118,8 @@ class WorldVectorEnv(VectorEnv):
         live = np.flatnonzero(~(self._terminated | self._truncated))
         if len(live):
             self._steps[live] += 1
-            rewards[live], self._terminated[live], truncated, lost = self._backend.step(live, actions[live])
+            with patience():
+                rewards[live], self._terminated[live], truncated, lost = self._backend.step(live, actions[live])
             capped = self._steps[live] >= self.world_spec.max_steps
             self._truncated[live] = (truncated | capped) & ~self._terminated[live]
             for slot, error in lost.items():
@@ -138,11 +140,13 @@ class WorldVectorEnv(VectorEnv):
         self._seeds[slot] = seed
         self._steps[slot] = 0
         try:
-            self._backend.reset(slot, seed)
+            with patience():
+                self._backend.reset(slot, seed)
         except Exception as error:
             self._bury(slot, error)
             try:
-                self._backend.reset(slot, seed)
+                with patience():
+                    self._backend.reset(slot, seed)
             except Exception as again:
                 raise self._death(slot, again) from again
         self._terminated[slot] = self._truncated[slot] = False
@@ -156,7 +160,8 @@ class WorldVectorEnv(VectorEnv):
             raise death from error
         logger.warning("%s; a fresh one takes its place", death)
         try:
-            self._backend.replace(slot)
+            with patience():
+                self._backend.replace(slot)
         except Exception as again:
             raise self._death(slot, again) from again
         self._terminated[slot], self._truncated[slot] = False, True
