@@ -75,8 +75,8 @@ BAD_WORDS = [
     ("run tiny --sed 3", "unknown option '--sed'; did you mean '--seed'?; see reverie run --help"),
     ("run tiny --run_dirr x", "unknown option '--run_dirr'; did you mean '--run-dir'?; see reverie run --help"),
     ("worlds --json", "unknown option '--json'; see reverie worlds --help"),
-    ("reproduce", "{{doom}} is missing; see reverie reproduce --help"),
-    ("reproduce carracing", "cannot reproduce 'carracing'; expected doom"),
+    ("reproduce", "{{doom,carracing}} is missing; see reverie reproduce --help"),
+    ("reproduce tiny", "cannot reproduce 'tiny'; expected doom or carracing"),
     ("reproduce doom --episodes 0", "--episodes is 0; expected at least 1"),
     ("reproduce doom --seed -1", "--seed is -1; expected 0 or more"),
     ("reproduce doom --preset zzz", "unknown preset 'zzz', expected one of tiny, quick, standard, paper"),
@@ -94,6 +94,7 @@ BAD_WORDS = [
     ("run tiny --device cuda", "device 'cuda' was asked for, but no CUDA device is available; use --device cpu"),
     ("evaluate {run} --episodes 0", "--episodes is 0; expected at least 1"),
     ("evaluate {run} --temperature 2", "--temperature is a dream's; add --dream"),
+    ("evaluate {run} --film x.mp4", "--film shows a dream; add --dream"),
     ("evaluate {run} --temperature hot", "--temperature cannot be 'hot'; see reverie evaluate --help"),
     ("evaluate {run} --dream --temperature 0", "dream temperature is 0.0; expected a finite number above 0"),
     ("evaluate {run}/no", "{run}/no is not a run folder (no config.json in it); 'reverie run WORLD' makes one"),
@@ -299,6 +300,15 @@ def test_evaluate_prints_one_json_object(
         own = read_json(finished / "scores" / ("dream.json" if words else "agent.json"))
         assert {name: result[name] for name in SCORE} == own
     assert snapshot(finished) == before
+
+
+def test_evaluate_films_the_agent_asleep(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "films" / "asleep.mp4"
+    words = ("--episodes", "2", "--dream", "--temperature", "0.5", "--film", file, "--workers", "0")
+    code, out, _ = call(capsys, "evaluate", finished, *words)
+    assert code == 0
+    assert "agent in its dream, tau 0.5" in out
+    assert file.read_bytes()[4:8] == b"ftyp"
 
 
 def test_evaluate_on_other_seeds_and_as_a_table(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,16 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
+from reverie.controller.config import ControllerConfig
 from reverie.evaluation.published import Figure
 from reverie.evaluation.score import Score
 from reverie.evolution.config import EvolutionConfig
+from reverie.reproduction.carracing import carracing_plan
 from reverie.reproduction.doom import doom_plan
 from reverie.reproduction.outcome import Outcome, Reproduction
-from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Plan, Row
+from reverie.reproduction.plan import BlindPolicy, Engine, Evolved, MainAgent, Plan, Row
+from reverie.reproduction.searches import Budget
 from reverie.reproduction.significance import compare
 
 EPISODES, SEED = 4, 3
 ELSEWHERE = "reverie.worlds.tiny:reverie/Tiny-v0"  # the same game behind another door
+Z_HIDDEN = ControllerConfig(kind="hidden", features="z", hidden_size=3)
 
 TINY_PLAN = Plan(
     world="tiny",
@@ -29,16 +33,19 @@ TINY_PLAN = Plan(
         Row("trained-m", "C on the trained M", Evolved(), "tiny"),
         Row("untrained-m", "C on an untrained M", Evolved(untrained=True), "tiny"),
         Row("elsewhere", "main agent, elsewhere", MainAgent(), ELSEWHERE),
+        Row("z-in-world", "z alone, in the world", Evolved(where="world", controller=Z_HIDDEN), "tiny"),
+        Row("raw-in-world", "untrained M, in the world", Evolved(where="world", untrained=True), "tiny"),
     ),
     comparisons=(("main", "sweep-10"), ("trained-m", "untrained-m")),
     evolution=EvolutionConfig(population=4, rollouts=1, generations=2, rescore_every=1, rescore_rollouts=2),
     references=(("best of others", Figure(70, 7)),),
+    engine=Engine(ELSEWHERE, "Elsewhere"),
 )
 
 
 def score(mean: float, std: float, dream: bool = False, world: str = "doom") -> Score:
     """Half of 100 episodes one std above the mean, half below, in an order of its own."""
-    spread = mean + std * np.random.default_rng(int(mean)).permutation(np.resize([-1.0, 1.0], 100))
+    spread = mean + std * np.random.default_rng(abs(int(mean))).permutation(np.resize([-1.0, 1.0], 100))
     return Score.of(spread.tolist(), world, 0, "dream" if dream else "world", 1.15 if dream else None)
 
 
@@ -50,6 +57,19 @@ def doom_like(reals: dict[str, float], folder: Path = Path("there")) -> Reproduc
         dream = None if tau is None else score(2000 - 1000 * tau, 50, dream=True)
         real = score(reals.get(row.name, 300.0), 100, world=row.world)
         outcomes.append(Outcome(row, tau, dream, real, 61.0, 12_345))
+    reality = {outcome.row.name: outcome.real for outcome in outcomes}
+    tests = tuple(compare(a, reality[a], b, reality[b]) for a, b in plan.comparisons)
+    return Reproduction(folder, "standard", plan, tuple(outcomes), tests, 125.0, folder / "reproduce.html", None)
+
+
+def car_like(reals: dict[str, float], folder: Path = Path("there")) -> Reproduction:
+    """The car's plan with these mean scores in reality; in EnvPool each agent scores 20 more."""
+    plan, outcomes = carracing_plan("standard"), []
+    for row in plan.rows:
+        budget = None if isinstance(row.player, BlindPolicy) else Budget(867, 0, 40, 0, 3_000_000, 3601.0)
+        real = score(reals.get(row.name, 300.0), 100, world="carracing")
+        engine = None if budget is None else score(real.mean + 20, 100, world="carracing-envpool")
+        outcomes.append(Outcome(row, None, None, real, 61.0, 12_345, engine, budget))
     reality = {outcome.row.name: outcome.real for outcome in outcomes}
     tests = tuple(compare(a, reality[a], b, reality[b]) for a, b in plan.comparisons)
     return Reproduction(folder, "standard", plan, tuple(outcomes), tests, 125.0, folder / "reproduce.html", None)

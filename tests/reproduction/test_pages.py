@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 
 from reverie.evaluation.theme import PRINT, to_svg
-from reverie.reproduction.exploit import prolonged
-from reverie.reproduction.figures import Learning, learning_curves, learning_text, transfer, transfer_text
+from reverie.evaluation.video import prolonged
+from reverie.reproduction.figures import (
+    Learning,
+    agents,
+    agents_text,
+    learning_curves,
+    learning_text,
+    transfer,
+    transfer_text,
+)
 from reverie.reproduction.page import verdict
 from reverie.reproduction.table import reproduction_table
-from tests.reproduction.parts import doom_like
+from tests.reproduction.parts import car_like, doom_like
 
 BETTER = {"main": 1200.0, "sweep-100": 900.0, "tau-0.10": 200.0, "tau-1.15": 1000.0}
 
@@ -72,6 +80,44 @@ def test_the_chart_over_tau_shows_ours_and_the_papers() -> None:
     assert transfer_text(found).startswith("Scores over the temperature. tau 0.1: dream 1900, real 200; tau 0.5:")
 
 
+CARS = {"main": 905.0, "z-and-h": 870.0, "untrained-m": 860.0, "z-linear": 640.0, "z-hidden": 790.0, "random": -46.0}
+
+
+def test_the_cars_table_has_both_engines_the_gap_and_what_each_was_evolved_with() -> None:
+    pytest.importorskip("envpool")
+    lines = reproduction_table(car_like(CARS)).splitlines()
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    assert rows[:6] == [
+        ["main agent", "925 ± 100", "+20", "905 ± 100", "906 ± 21"],
+        ["z alone, linear", "660 ± 100", "+20", "640 ± 100", "632 ± 251"],
+        ["z alone, hidden layer", "810 ± 100", "+20", "790 ± 100", "788 ± 141"],
+        ["z and h", "890 ± 100", "+20", "870 ± 100", "906 ± 21"],
+        ["z and h, untrained M", "880 ± 100", "+20", "860 ± 100", ""],
+        ["random policy", "", "", "−46 ± 100", ""],
+    ]
+    assert rows[6] == ["DQN", "", "", "", "343 ± 18"]
+    assert rows[10] == ["main agent", "867", "40", "3,000,000", "1 h 0 min"]
+    assert len(rows) == 6 + 4 + 5
+    assert max(len(line) for line in lines if line.startswith("│")) <= 100
+    assert any(line.startswith("z and h against z and h, untrained M: +10 [") for line in lines)
+
+
+def test_the_cars_agents_stand_side_by_side() -> None:
+    pytest.importorskip("envpool")
+    found = car_like(CARS)
+    (axis,) = agents(found, "points").axes
+    bars = {bars.get_label(): bars.lines[0].get_xdata().tolist() for bars in axis.containers}  # type: ignore[union-attr]
+    np.testing.assert_allclose(bars["ours, mean ± std over episodes"], [905, 640, 790, 870, 860, -46])
+    np.testing.assert_allclose(bars["where it was trained (EnvPool)"], [925, 660, 810, 890, 880])
+    assert bars["paper"] == [906, 632, 788, 906]
+    assert axis.get_yticklabels()[0].get_text() == "main agent"
+    assert agents_text(found).startswith("Mean scores. main agent: 905, where it was trained 925, the paper 906; z al")
+    assert verdict(found) == (
+        "In reality the main agent scores 905 on average, where the paper has 906. "
+        "Where it was trained, in EnvPool: 925."
+    )
+
+
 def test_learning_curves_stand_beside_the_published_one() -> None:
     rows = [{"step": step, "mean": 100.0 * step} for step in (1, 2, 3)]
     searches = [Learning("τ 0.10", rows), Learning("main run", rows, main=True)]
@@ -81,6 +127,12 @@ def test_learning_curves_stand_beside_the_published_one() -> None:
     assert learning_text(searches, ((25, 515),)) == (
         "Mean fitness of the last generation. τ 0.10: 300; main run: 300. The paper: 515 at generation 25."
     )
+
+
+def test_learning_curves_say_where() -> None:
+    (axis,) = learning_curves([Learning("z", [{"step": 1, "mean": 1.0}])], (), "points", "world", PRINT).axes
+    assert axis.get_title(loc="left") == "population mean, points in the world"
+    assert axis.lines[0].get_color() == PRINT.real
 
 
 def test_charts_are_drawn_for_the_page_and_for_paper() -> None:

@@ -27,7 +27,7 @@ from reverie.reproduction.reproduce import main_experiment, reproduce_run
 from reverie.reproduction.work import Work
 from reverie.workers.pool import Workers
 from reverie.workers.seeds import torch_seed
-from tests.reproduction.parts import ELSEWHERE, EPISODES, SEED, TINY_PLAN
+from tests.reproduction.parts import ELSEWHERE, EPISODES, SEED, TINY_PLAN, Z_HIDDEN
 from tests.runs import copy_run, flip, snapshot
 
 OWN = TINY_PLAN.evolution
@@ -54,7 +54,8 @@ def test_every_row_is_scored_on_the_same_unseen_seeds(found: Reproduction) -> No
 def test_dreams_are_scored_at_the_temperature_of_their_evolution(found: Reproduction) -> None:
     taus = {one.row.name: one.temperature for one in found.outcomes}
     evolved = {"main": 1.0, "tau-0.50": 0.5, "tau-1.30": 1.3, "trained-m": 1.0, "untrained-m": 1.0}
-    assert taus == dict.fromkeys(("random", "sweep-10", "blinded", "elsewhere")) | evolved
+    awake = ("random", "sweep-10", "blinded", "elsewhere", "z-in-world", "raw-in-world")
+    assert taus == dict.fromkeys(awake) | evolved
     for name, tau in evolved.items():
         dream = found.of(name).dream
         assert dream is not None
@@ -66,6 +67,48 @@ def test_each_row_says_what_it_learned_from(found: Reproduction) -> None:
     assert steps["random"] == steps["sweep-10"] == 0
     assert 0 < steps["tau-0.50"] == steps["tau-1.30"] < steps["main"] == steps["untrained-m"] == steps["elsewhere"]
     assert found.of("main").seconds > sum(open_run(found.run_dir).timings.values()) - 1
+    for name in ("z-in-world", "raw-in-world"):
+        budget = found.of(name).budget
+        assert budget is not None
+        assert steps[name] == steps["main"] + budget.world_steps
+
+
+def test_what_each_was_evolved_with_is_told(found: Reproduction) -> None:
+    budgets = {one.row.name: one.budget for one in found.outcomes if one.budget is not None}
+    assert set(budgets) == {"main", "tau-0.50", "tau-1.30", "trained-m", "untrained-m", "z-in-world", "raw-in-world"}
+    parameters = {name: budget.parameters for name, budget in budgets.items()}
+    assert (parameters["main"], parameters["z-in-world"]) == (8 + 8 + 1, 8 * 3 + 3 + 3 + 1)
+    for name, budget in budgets.items():
+        assert (budget.dream_steps > 0, budget.world_steps > 0) == (
+            not name.endswith("in-world"),
+            name.endswith("in-world"),
+        )
+    assert budgets["main"].generations == 2 + 1  # of both rounds
+    for name, budget in budgets.items():
+        assert name == "main" or budget.generations == 2
+        assert budget.seconds > 0
+
+
+def test_who_was_evolved_in_the_world_is_scored_in_the_plans_engine(found: Reproduction) -> None:
+    driven = {one.row.name: one.engine for one in found.outcomes if one.engine is not None}
+    assert set(driven) == {"z-in-world", "raw-in-world"}
+    for name, score in driven.items():
+        outcome = found.of(name)
+        assert (score.world, score.episodes, score.seed) == (ELSEWHERE, EPISODES, SEED)
+        assert outcome.gap == score.mean - outcome.real.mean
+    assert found.of("main").gap is None
+
+
+def test_in_the_world_c_may_have_another_shape_and_m_random_weights(found: Reproduction) -> None:
+    run = open_run(found.run_dir)
+    with Workers(0) as pool:
+        work = Work(run, TINY_PLAN, EPISODES, SEED, pool)
+        z, raw = (work.trained(found.of(name).row) for name in ("z-in-world", "raw-in-world"))
+    assert z.agent().senses.memory is None
+    assert z.agent().controller.config == Z_HIDDEN
+    assert raw.parts.memory == run.path / "reproduce" / "raw-in-world" / "memory"
+    assert raw.agent().senses.memory is not None
+    assert (raw.parts.vision, z.parts.vision) == (run.vision, run.vision)
 
 
 def test_the_agents_are_what_their_rows_say(found: Reproduction) -> None:
@@ -101,7 +144,12 @@ def test_it_is_told_in_json_on_a_page_and_on_film(found: Reproduction) -> None:
     main, random = told["rows"][0], told["rows"][3]
     assert {"name", "tau", "dream", "real", "paper", "episodes", "seed", "seconds", "real_steps"} <= main.keys()
     assert main["paper"] == {"dream": None, "real": {"mean": 90, "std": 9}}
-    assert (random["tau"], random["dream"]) == (None, None)
+    assert (random["tau"], random["dream"], random["engine"], random["budget"]) == (None, None, None, None)
+    driven = told["rows"][-1]
+    assert told["engine"] == ELSEWHERE
+    assert driven["gap"] == driven["engine"]["mean"] - driven["real"]["mean"]
+    names = {"parameters", "updates", "generations", "dream_steps", "world_steps", "seconds"}
+    assert driven["budget"].keys() == names
     assert [(test["name"], test["against"]) for test in told["tests"]] == list(TINY_PLAN.comparisons)
     html = found.page.read_text()
     for row in TINY_PLAN.rows:
@@ -251,7 +299,8 @@ def test_the_main_run_comes_first_and_is_not_repeated(
     (path / "report.html").unlink()
     for _ in range(2):
         found = reproduce.reproduce("tiny", None, path, 2, 0, workers=0)
-        assert found.film is None
+        assert found.film == path / "reproduce" / "daydream.mp4"
+    assert "The agent in its own dream" in found.page.read_text()
     assert ran == [path]
 
 

@@ -91,9 +91,17 @@ def _evaluate(words: w.Evaluate, settings: list[str]) -> Result:
         raise ReverieError(f"--episodes is {words.episodes}; expected at least 1")
     if words.temperature is not None and not words.dream:
         raise ReverieError("--temperature is a dream's; add --dream")
+    if words.film is not None and not words.dream:
+        raise ReverieError("--film shows a dream; add --dream")
     where: Literal["dream", "world"] = "dream" if words.dream else "world"
     workers = _workers(words.workers)
-    scored = score(open_trained(words.run), where, words.episodes, words.seed, words.temperature, workers)
+    trained = open_trained(words.run)
+    scored = score(trained, where, words.episodes, words.seed, words.temperature, workers)
+    if words.film is not None:
+        from reverie.files.atomic import write_bytes
+        from reverie.pipeline.filming import film_daydream
+
+        write_bytes(words.film, film_daydream(trained, words.seed, words.temperature)[0].content)
     return Result(json.dumps(scored.as_dict()) if words.json else scored.table())
 
 

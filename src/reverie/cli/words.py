@@ -103,6 +103,8 @@ class Evaluate:
     """score in M's dream instead of the real world"""
     temperature: Annotated[float | None, DisallowNone, arg(metavar="TAU", help_behavior_hint="")] = None
     """how uncertain the dream is; by default as in training"""
+    film: Annotated[Path | None, DisallowNone, arg(metavar="FILE", help_behavior_hint="")] = None
+    """with --dream: film the agent falling asleep, beside the same episode awake (MP4)"""
     json: Flag = False
     """print one JSON object on stdout and nothing else"""
     workers: Workers = None
@@ -113,12 +115,12 @@ class Evaluate:
 class Reproduce:
     """The words of `reverie reproduce`."""
 
-    experiment: Annotated[Positional[str], arg(metavar="{doom}", help_behavior_hint="")]
+    experiment: Annotated[Positional[str], arg(metavar="{doom,carracing}", help_behavior_hint="")]
     """which of the paper's experiments"""
     preset: Annotated[str | None, DisallowNone, arg(metavar=PRESETS, help_behavior_hint="(default: standard)")] = None
     """how large: quick (under an hour), standard (an evening)"""
     run_dir: Annotated[Path | None, DisallowNone, arg(metavar="DIR", help_behavior_hint="")] = None
-    """the main run, made where it is not there; runs/doom-PRESET by default"""
+    """the main run, made where it is not there; runs/EXPERIMENT-PRESET by default"""
     episodes: int = 100
     """how many episodes each score is over"""
     seed: int = 0

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from reverie.controller.senses import AgentState
 from reverie.dreaming.engine import DreamEngine, Dreams
 
 
@@ -31,12 +33,29 @@ class DreamEpisode:
 @torch.inference_mode()
 def dream_episode(engine: DreamEngine, params: np.ndarray, seed: int) -> DreamEpisode:
     """The dream of one candidate [n] in the episode of `seed`: what `dream_returns` counts, with its latents."""
+    return _recorded(Dreams(engine, params[None], [seed]), engine.max_steps)
+
+
+@torch.inference_mode()
+def dream_on(
+    engine: DreamEngine, params: np.ndarray, seed: int, z: Tensor, state: AgentState, max_steps: int
+) -> DreamEpisode:
+    """The dream of one candidate [n] that was awake until now: it sees z [1, Nz] of a real frame, `state` is before it.
+
+    seed: of M's noise; max_steps: of the dream
+    """
     dreams = Dreams(engine, params[None], [seed])
+    restart = state.restart[:, None][:, : dreams.rows.restart.shape[1]]
+    dreams.rows.resume(z, state.memory.h, state.memory.c, restart)
+    return _recorded(dreams, max_steps)
+
+
+def _recorded(dreams: Dreams, max_steps: int) -> DreamEpisode:
     latents = [dreams.rows.z.numpy(force=True)[0].copy()]
     actions: list[np.ndarray] = []
     rewards: list[float] = []
     terminated = False
-    while not terminated and len(actions) < engine.max_steps:
+    while not terminated and len(actions) < max_steps:
         action, reward, ended = dreams.step()
         latents.append(dreams.rows.z.numpy(force=True)[0].copy())  # a view that the next step overwrites
         actions.append(action.numpy(force=True)[0])

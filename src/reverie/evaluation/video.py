@@ -13,6 +13,7 @@ from reverie.evaluation.pictures import data_uri
 
 SCALE = 3  # each pixel of a frame becomes SCALE x SCALE, so that the film's halved colour resolution costs nothing
 GAP = 6
+DIMMED = 0.35  # brightness of the last frame once an episode is over
 TRACK = 6  # height of an action's track
 MARK = 1.5  # half the width of the mark of 0
 QUALITY = "24"  # x264's constant rate factor: 2,100 Doom frames, two panels, take 2.5 MB
@@ -60,6 +61,13 @@ def film(panels: Sequence[np.ndarray], frames_per_second: int, actions: np.ndarr
     if content is None:
         content, mime = _webp(pictures, frames_per_second), "image/webp"
     return Film(mime, content, steps, frames_per_second, width, height)
+
+
+def prolonged(frames: np.ndarray, length: int) -> np.ndarray:
+    """The first `length` of frames uint8 [T, 64, 64, 3]; where they are fewer, the last one stays, dimmed."""
+    dark = (frames[-1] * DIMMED).astype(np.uint8)
+    missing = max(0, length - len(frames))
+    return np.concatenate([frames[:length], np.repeat(dark[None], missing, axis=0)])
 
 
 def compose(frames: Sequence[np.ndarray], action: np.ndarray | None = None) -> np.ndarray:

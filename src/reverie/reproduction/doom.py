@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from reverie.evaluation.published import published
 from reverie.evolution.config import EvolutionConfig
+from reverie.gradient.config import GradientConfig
 from reverie.pipeline.experiment import Preset
-from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Plan, Row
+from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Plan, Row, Story
 
 HARDER = "doom-skill-5"
 
+STORY = Story(
+    "What survives waking up",
+    "A dream that is nearly certain is a game with holes: C finds them, and they are not there in reality. "
+    "Temperature makes the dream harder to cheat.",
+)
+
 # Minutes a temperature; the other presets evolve the rows as they evolve their own C.
-EVOLUTION: dict[Preset, EvolutionConfig] = {"standard": EvolutionConfig(generations=30, rescore_every=10)}
+EVOLUTION: dict[Preset, EvolutionConfig] = {"standard": EvolutionConfig(generations=0)}
+GRADIENT: dict[Preset, GradientConfig] = {"standard": GradientConfig(updates=200)}
 
 
 def doom_plan(preset: Preset) -> Plan:
@@ -26,17 +34,19 @@ def doom_plan(preset: Preset) -> Plan:
             ("main-skill-5", "sweep-120-skill-5"),
         ),
         evolution=EVOLUTION.get(preset),
+        gradient=GRADIENT.get(preset),
         references=(("best of the Gym leaderboard", paper),) if (paper := published("doom").leaderboard) else (),
+        story=STORY,
     )
 
 
 def _main() -> Row:
-    note = "What the run ends with; C was evolved in the dream alone."
+    note = "What the run ends with; C was trained in the dream alone."
     return Row("main", "main agent", MainAgent(), "doom", note, paper_real=published("doom").agent)
 
 
 def _temperatures() -> list[Row]:
-    note = "The paper's recipe: V and M learned from exploration alone, and C was evolved from scratch in their dream."
+    note = "V and M learned from exploration alone, and C from scratch in their dream, as in the paper."
     return [
         Row(
             f"tau-{tau:.2f}",
@@ -65,7 +75,7 @@ def _baselines() -> list[Row]:
 
 def _controls() -> list[Row]:
     blinded = "The main agent, shown the first frame of each episode for ever: if it still scores, it plays by heart."
-    twin = "A C evolved from scratch in the main agent's dream, for as long as the next row's, which it stands beside."
+    twin = "A C from scratch in the main agent's dream, for as long as the next row's, which it stands beside."
     untrained = (
         "The same dream, V and budget, but C sees the state of an LSTM with random weights that reads the same z and "
         "actions: the difference is what the training of M is worth to C as a memory. M still makes the dream."

@@ -1,4 +1,4 @@
-"""The charts of a reproduction: dream against reality over the temperature, and learning curves."""
+"""The charts of a reproduction: dream against reality over the temperature, agents side by side, learning curves."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def transfer(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing
     _paper_line(axis, taus, [row.row.paper_real for row in rows], "s--", colours.paper, "paper, in reality")
     _marked(axis, found, colours)
     axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
-    axis.set_xlabel("temperature τ of the dream that C was evolved in")
+    axis.set_xlabel("temperature τ of the dream that C was trained in")
     axis.set_title(unit, loc="left", fontsize=10, color=colours.ink)
     place_legend(figure, columns=2, colour=colours.muted)
     return figure
@@ -68,11 +68,62 @@ def transfer_text(found: Reproduction) -> str:
     return f"Scores over the temperature. {'; '.join(rows)}."
 
 
-def learning_curves(searches: Sequence[Learning], paper: Curve, unit: str, colours: Colours = PAGE) -> Drawing:
+def agents(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing:
+    """Every row's score: in reality with its spread over episodes, where it was trained, and the paper's."""
+    height = 1.1 + 0.34 * len(found.outcomes)
+    figure, (axis,) = new_figure(height=height, colours=colours)
+    places = np.arange(len(found.outcomes))[::-1]
+    real, trained, paper = (
+        [(place, score) for place, score in zip(places, scores, strict=True) if score is not None]
+        for scores in (
+            [Figure(one.real.mean, one.real.std) for one in found.outcomes],
+            [None if one.engine is None else Figure(one.engine.mean, one.engine.std) for one in found.outcomes],
+            [one.row.paper_real for one in found.outcomes],
+        )
+    )
+    _dots(axis, real, 0.0, "o", colours.real, "ours, mean ± std over episodes")
+    if trained and found.plan.engine is not None:
+        _dots(axis, trained, -0.24, "D", colours.dream, f"where it was trained ({found.plan.engine.label})")
+    if paper:
+        _dots(axis, paper, 0.24, "s", colours.paper, "paper")
+    axis.set_yticks(places, [one.row.label for one in found.outcomes])
+    axis.set_ylim(-0.6, len(places) - 0.4)
+    axis.grid(axis="x", color=colours.rule, linewidth=0.6)
+    axis.grid(False, axis="y")
+    axis.set_xlabel(unit)
+    place_legend(figure, columns=1, colour=colours.muted)
+    return figure
+
+
+def agents_text(found: Reproduction) -> str:
+    """What `agents` shows, in words."""
+    rows = (
+        f"{one.row.label}: {one.real.mean:.0f}"
+        + ("" if one.engine is None else f", where it was trained {one.engine.mean:.0f}")
+        + ("" if one.row.paper_real is None else f", the paper {one.row.paper_real.mean:.0f}")
+        for one in found.outcomes
+    )
+    return f"Mean scores. {'; '.join(rows)}."
+
+
+def _dots(axis: Axes, figures: Sequence[tuple[int, Figure]], lift: float, marker: str, colour: str, label: str) -> None:
+    places, means, spreads = (
+        [place + lift for place, _ in figures],
+        [one.mean for _, one in figures],
+        [one.std for _, one in figures],
+    )
+    form: dict[str, Any] = {"fmt": marker, "markersize": 4, "elinewidth": 1, "color": colour}
+    axis.errorbar(means, places, xerr=spreads, label=label, **form)
+
+
+def learning_curves(
+    searches: Sequence[Learning], paper: Curve, unit: str, where: str = "dream", colours: Colours = PAGE
+) -> Drawing:
     """Mean of the population by generation, the paper's beside ours, over a logarithmic axis."""
     figure, (axis,) = new_figure(height=TALL, colours=colours)
     for search, dashes in zip(searches, itertools.cycle(DASHES)):
-        form: dict[str, Any] = {"color": colours.dream, "linewidth": 1.2, "linestyle": dashes}
+        colour = colours.dream if where == "dream" else colours.real
+        form: dict[str, Any] = {"color": colour, "linewidth": 1.2, "linestyle": dashes}
         if search.main:
             form = {"color": colours.ink, "linewidth": 1.8}
         axis.plot(*series(search.rows, "mean"), label=search.label, **form)
@@ -80,7 +131,7 @@ def learning_curves(searches: Sequence[Learning], paper: Curve, unit: str, colou
         axis.plot(*zip(*paper, strict=True), "o--", color=colours.paper, markersize=3.5, label="paper")
     log_scale(axis, "x")
     axis.set_xlabel("generation")
-    axis.set_title(f"population mean, {unit} in the dream", loc="left", fontsize=10, color=colours.ink)
+    axis.set_title(f"population mean, {unit} in the {where}", loc="left", fontsize=10, color=colours.ink)
     place_legend(figure, columns=3, colour=colours.muted)
     return figure
 

@@ -10,6 +10,7 @@ from reverie.evaluation.published import Figure
 from reverie.evaluation.score import Score
 from reverie.pipeline.experiment import Preset
 from reverie.reproduction.plan import Plan, Row
+from reverie.reproduction.searches import Budget
 from reverie.reproduction.significance import PairedTest
 
 
@@ -17,9 +18,11 @@ from reverie.reproduction.significance import PairedTest
 class Outcome:
     """A row brought to its end.
 
-    temperature: tau of the dream that its C was evolved in, and in which `dream` was scored
+    temperature: tau of the dream in which `dream` was scored: the one that its C was evolved in, if it was in a dream
     dream: None for who plays no dream; real: in the row's world
     seconds: wall time of all that was done for it; real_steps: steps in the real world that it learned from
+    engine: in the plan's engine; None for who was not evolved there
+    budget: what evolving its C took; None where none was evolved for it
     """
 
     row: Row
@@ -28,6 +31,13 @@ class Outcome:
     real: Score
     seconds: float
     real_steps: int
+    engine: Score | None = None
+    budget: Budget | None = None
+
+    @property
+    def gap(self) -> float | None:
+        """How much more it scores where it was trained, the plan's engine, than where scores are taken."""
+        return None if self.engine is None else self.engine.mean - self.real.mean
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, with the fields that scripts rely on."""
@@ -37,13 +47,16 @@ class Outcome:
             "label": row.label,
             "world": row.world,
             "tau": self.temperature,
-            "dream": None if self.dream is None else _figure(Figure(self.dream.mean, self.dream.std)),
-            "real": _figure(Figure(self.real.mean, self.real.std)),
+            "dream": _brief(self.dream),
+            "engine": _brief(self.engine),
+            "gap": self.gap,
+            "real": _brief(self.real),
             "paper": {"dream": _figure(row.paper_dream), "real": _figure(row.paper_real)},
             "episodes": self.real.episodes,
             "seed": self.real.seed,
             "seconds": round(self.seconds, 1),
             "real_steps": self.real_steps,
+            "budget": None if self.budget is None else asdict(self.budget),
         }
 
 
@@ -71,6 +84,7 @@ class Reproduction:
         """Plain JSON, with the fields that scripts rely on."""
         return {
             "world": self.plan.world,
+            "engine": None if self.plan.engine is None else self.plan.engine.world,
             "run_dir": str(self.run_dir),
             "preset": self.preset,
             "seconds": round(self.seconds, 1),
@@ -79,6 +93,10 @@ class Reproduction:
             "page": str(self.page),
             "film": None if self.film is None else str(self.film),
         }
+
+
+def _brief(score: Score | None) -> dict[str, float] | None:
+    return None if score is None else {"mean": score.mean, "std": score.std}
 
 
 def _figure(figure: Figure | None) -> dict[str, float] | None:

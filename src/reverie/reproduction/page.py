@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reverie.evaluation.published import published
 from reverie.evaluation.report import fill
 from reverie.evaluation.theme import PAGE, PRINT, Colours, to_png, to_svg
-from reverie.evaluation.wording import duration, mean_std, number
+from reverie.evaluation.wording import mean_std, number
 from reverie.files.atomic import write_bytes
-from reverie.files.metrics import read_metrics
 from reverie.reproduction import figures
-from reverie.reproduction.exploit import Exploit
+from reverie.reproduction.cells import comparison_cells, outcome_cells
 from reverie.reproduction.figures import Learning
+from reverie.reproduction.films import Shown
 from reverie.reproduction.outcome import Outcome, Reproduction
 from reverie.reproduction.plan import BlindPolicy, Evolved
-from reverie.reproduction.significance import PairedTest
+from reverie.reproduction.searches import generations, own_searches
+from reverie.reproduction.table import budget_table
 from reverie.reproduction.work import Work
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 TEMPLATE = "reproduce.html.j2"
 SURE = 0.05  # p below which a difference is called more than chance
-CHEATS = 1.5  # times as much in the dream as in reality
 TRANSFER = (
     "Mean and standard error. The shaded part is what the agent scores in its dream and not in reality: at a low "
     "temperature it has learned to cheat, and the dream says nothing about how well it plays."
@@ -33,6 +33,8 @@ TRANSFER = (
 LEARNING = (
     "The population's mean over the generations of each search, on a logarithmic scale: the paper's is far longer."
 )
+CUT = " Training episodes are cut short, so that these means are not on the scale of the scores."
+AGENTS = "Mean and standard deviation over episodes."
 
 
 class Chart(NamedTuple):
@@ -44,8 +46,8 @@ class Chart(NamedTuple):
     caption: str
 
 
-def write_page(work: Work, found: Reproduction, exploit: Exploit | None) -> None:
-    """Write the page of `found` with the film in it, and each chart as a PNG."""
+def write_page(work: Work, found: Reproduction, shown: Shown | None) -> None:
+    """Write the page of `found` with what is `shown` on film in it, and each chart as a PNG."""
     charts = _charts(work, found)
     for chart in charts:
         write_bytes(work.folder / f"{chart.name}.png", to_png(chart.draw(PRINT)))
@@ -55,25 +57,44 @@ def write_page(work: Work, found: Reproduction, exploit: Exploit | None) -> None
         verdict=verdict(found),
         tiles=_tiles(found),
         episodes=work.episodes,
-        rows=[_row(outcome) for outcome in found.outcomes],
+        engine=found.plan.engine,
+        dreamt=any(outcome.dream for outcome in found.outcomes),
+        rows=[outcome_cells(outcome) for outcome in found.outcomes],
         references=[(label, str(figure)) for label, figure in found.plan.references],
-        tests=[_test(found, test) for test in found.tests],
+        budgets=budget_table(found),
+        tests=[comparison_cells(found, test) for test in found.tests],
         test_name=found.tests[0].test if found.tests else "",
+        story=found.plan.story,
         curves=[(to_svg(chart.draw(PAGE), chart.name, chart.text), chart.caption) for chart in charts],
-        exploit=None if exploit is None else _exploit(exploit),
+        shown=shown,
     )
     write_bytes(found.page, html.encode())
 
 
 def _charts(work: Work, found: Reproduction) -> list[Chart]:
     unit = "steps survived" if work.spec.reward == "survival" else "points"
-    searches, paper = _searches(work), published(work.plan.world).fitness
-    learning = partial(figures.learning_curves, searches, paper, unit)
-    charts = [Chart("learning", learning, figures.learning_text(searches, paper), LEARNING)]
+    where, paper = _searched_in(work), published(work.plan.world)
+    searches = _searches(work)
+    learning = partial(figures.learning_curves, searches, paper.fitness, unit, where)
+    caption = LEARNING + (CUT if where == "world" and _is_cut(work) else "")
+    charts = [Chart("learning", learning, figures.learning_text(searches, paper.fitness), caption)]
     if figures.temperatures(found):
         transfer = partial(figures.transfer, found, unit)
-        charts.insert(0, Chart("transfer", transfer, figures.transfer_text(found), TRANSFER))
-    return charts
+        return [Chart("transfer", transfer, figures.transfer_text(found), TRANSFER), *charts]
+    agents, note = partial(figures.agents, found, unit), f" The paper's: {paper.note}." if paper.note else ""
+    return [Chart("agents", agents, figures.agents_text(found), AGENTS + note), *charts]
+
+
+def _searched_in(work: Work) -> str:
+    """Where the rows' own C are evolved; without such rows, where the run's is."""
+    places = [row.player.where for row in work.plan.rows if isinstance(row.player, Evolved)]
+    return places[0] if places else work.run.experiment.evolution.where
+
+
+def _is_cut(work: Work) -> bool:
+    """Whether training episodes in the world end before those of scores do."""
+    config = work.plan.evolution or work.run.experiment.evolution
+    return config.max_steps is not None or config.patience is not None
 
 
 def verdict(found: Reproduction) -> str:
@@ -81,6 +102,8 @@ def verdict(found: Reproduction) -> str:
     main = found.outcomes[0]
     beside = f", where the paper has {number(main.row.paper_real.mean)}" if main.row.paper_real else ""
     said = f"In reality the main agent scores {number(main.real.mean)} on average{beside}."
+    if main.engine is not None and found.plan.engine is not None:
+        said += f" Where it was trained, in {found.plan.engine.label}: {number(main.engine.mean)}."
     blind = [test for test in found.tests if test.name == main.row.name and _is_blind(found.of(test.against))]
     if not blind:
         return said
@@ -104,13 +127,8 @@ def _searches(work: Work) -> list[Learning]:
         if isinstance(row.player, Evolved):
             folder = work.search_of(row, row.player)
             label = f"τ {work.temperature(row.player):.2f}" if row.player.first_round else row.label
-            found.setdefault(folder, Learning(label, read_metrics(folder / "metrics.jsonl")))
-    own: list[dict[str, Any]] = []
-    for number_ in range(work.run.round + 1):
-        before = own[-1]["step"] if own else 0
-        rows = read_metrics(work.run.at(number_).controller / "metrics.jsonl")
-        own += [row | {"step": before + row["step"]} for row in rows]
-    return [*found.values(), Learning("main run", own, main=True)]
+            found.setdefault(folder, Learning(label, generations([folder])))
+    return [*found.values(), Learning("main run", generations(own_searches(work)), main=True)]
 
 
 def _tiles(found: Reproduction) -> list[tuple[str, str, str]]:
@@ -119,47 +137,8 @@ def _tiles(found: Reproduction) -> list[tuple[str, str, str]]:
     tiles = [(main.row.label, mean_std(main.real), "real")]
     if main.dream is not None:
         tiles.append(("in its dream", mean_std(main.dream), "dream"))
+    if main.engine is not None and found.plan.engine is not None:
+        tiles.append((f"where it was trained ({found.plan.engine.label})", mean_std(main.engine), "random"))
     if main.row.paper_real is not None:
         tiles.append(("the paper's agent", str(main.row.paper_real), "paper"))
     return [*tiles, ("real steps learned from", f"{main.real_steps:,}", "")]
-
-
-def _row(outcome: Outcome) -> dict[str, str]:
-    row = outcome.row
-    return {
-        "label": row.label,
-        "note": row.note,
-        "tau": "" if outcome.temperature is None else f"{outcome.temperature:.2f}",
-        "dream": "" if outcome.dream is None else mean_std(outcome.dream),
-        "real": mean_std(outcome.real),
-        "paper_dream": str(row.paper_dream or ""),
-        "paper_real": str(row.paper_real or ""),
-        "real_steps": f"{outcome.real_steps:,}",
-        "time": duration(outcome.seconds),
-    }
-
-
-def _test(found: Reproduction, test: PairedTest) -> dict[str, str]:
-    return {
-        "who": " against ".join(found.of(name).row.label for name in (test.name, test.against)),
-        "difference": _signed(test.difference),
-        "interval": f"{_signed(test.low)} to {_signed(test.high)}",
-        "p": f"{test.p:.2g}",
-    }
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{number(value)}"
-
-
-def _exploit(found: Exploit) -> dict[str, Any]:
-    dream, real = found.dream, found.real
-    cheats = dream.total > CHEATS * real.total
-    cut = " (the film is cut)" if max(len(dream.frames), len(real.frames)) > found.film.frames else ""
-    lengths = f"{len(dream.actions):,} steps in the dream, {len(real.actions):,} in reality{cut}"
-    return {
-        "title": "An agent that cheats its dream" if cheats else "The agent of the lowest temperature",
-        "tau": f"{dream.temperature:g}",
-        "film": found.film,
-        "caption": f"The same C on both sides, in the middle one of a few episodes: {lengths}. What ended goes dark.",
-    }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
+from reverie.controller.config import ControllerConfig
 from reverie.errors import ReverieError
 from reverie.evaluation.published import Figure
 from reverie.evolution.config import EvolutionConfig
+from reverie.gradient.config import GradientConfig
 
 
 @dataclass(frozen=True)
@@ -18,16 +21,21 @@ class MainAgent:
 
 @dataclass(frozen=True)
 class Evolved:
-    """A C evolved from scratch in the dream of the run's V and M.
+    """A C evolved from scratch on the run's V and M.
 
-    temperature: tau of that dream; None is the run's own
+    temperature: tau of the dream that it is evolved in; None is the run's own
     first_round: the V and M of the first round, which learned from exploration alone; else those of the last
-    untrained: C sees the state of an M with random weights, which follows the dreams that the trained M makes
+    untrained: C sees the state of an M with random weights. In a dream that one follows what the trained M dreams; in
+        the world it stands in the trained one's place
+    where: in the dream of that M, or in the real world seen through V and M
+    controller: the shape of C; None is the run's own
     """
 
     temperature: float | None = None
     first_round: bool = False
     untrained: bool = False
+    where: Literal["dream", "world"] = "dream"
+    controller: ControllerConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -58,21 +66,44 @@ class Row:
     paper_real: Figure | None = None
 
 
+class Engine(NamedTuple):
+    """Where C is evolved in the real world, if that is not where scores are taken: a world, and its name in a table."""
+
+    world: str
+    label: str
+
+
+class Story(NamedTuple):
+    """What a reader of the page is told above the charts."""
+
+    title: str
+    text: str
+
+
+HOW_THEY_LEARNED = Story("How they learned", "")
+
+
 @dataclass(frozen=True)
 class Plan:
     """A table of the paper.
 
     world: of the main run
     comparisons: (name of a row, name of the row that it is tested against), on the same seeds
-    evolution: how the rows' own C are evolved; None as the run's
+    evolution: how the rows' own C are evolved, `where` aside; None as the run's
+    gradient: how those that are evolved in a dream learn there first; None as the run's
     references: published scores without a row of ours
+    engine: who was evolved in the real world is scored there too; None where that is `world` itself
+    story: above the charts
     """
 
     world: str
     rows: tuple[Row, ...]
     comparisons: tuple[tuple[str, str], ...] = ()
     evolution: EvolutionConfig | None = None
+    gradient: GradientConfig | None = None
     references: tuple[tuple[str, Figure], ...] = ()
+    engine: Engine | None = None
+    story: Story = HOW_THEY_LEARNED
 
     def __post_init__(self) -> None:
         names = [row.name for row in self.rows]

@@ -15,8 +15,11 @@ from reverie.pipeline.run import run
 from reverie.pipeline.run_folder import CONFIG, RunFolder, open_run
 from reverie.pipeline.scoring import read_scores
 from reverie.progress import announce
+from reverie.reproduction.carracing import carracing_plan
+from reverie.reproduction.daydream import show_daydream
 from reverie.reproduction.doom import doom_plan
-from reverie.reproduction.exploit import Exploit, film_exploit
+from reverie.reproduction.exploit import show_exploit
+from reverie.reproduction.films import Shown
 from reverie.reproduction.outcome import Reproduction
 from reverie.reproduction.page import write_page
 from reverie.reproduction.plan import Plan
@@ -25,7 +28,7 @@ from reverie.reproduction.significance import compare
 from reverie.reproduction.work import Work
 from reverie.workers.pool import Workers
 
-PLANS: dict[str, Callable[[Preset], Plan]] = {"doom": doom_plan}
+PLANS: dict[str, Callable[[Preset], Plan]] = {"doom": doom_plan, "carracing": carracing_plan}
 DEFAULT_PRESET: Preset = "standard"
 
 
@@ -65,7 +68,7 @@ def reproduce_run(main: RunFolder, plan: Plan, episodes: int, seed: int, workers
         close_arenas()
         by_name = {outcome.row.name: outcome.real for outcome in outcomes}
         announce("reproduce: the film and the page")
-        exploit = film_exploit(work)
+        shown = show_exploit(work) or show_daydream(work)
         found = Reproduction(
             run_dir=main.path,
             preset=main.experiment.preset,
@@ -74,9 +77,9 @@ def reproduce_run(main: RunFolder, plan: Plan, episodes: int, seed: int, workers
             tests=tuple(compare(a, by_name[a], b, by_name[b]) for a, b in plan.comparisons),
             seconds=time.monotonic() - started,
             page=work.folder / "reproduce.html",
-            film=None if exploit is None else _write_film(work, exploit),
+            film=None if shown is None else _write_film(work, shown),
         )
-        write_page(work, found, exploit)
+        write_page(work, found, shown)
         write_json(work.folder / "reproduce.json", found.as_dict())
     return found
 
@@ -104,7 +107,7 @@ def _is_finished(folder: Path) -> bool:
     return found.report.exists() and {"agent", "random"} <= read_scores(found).keys()
 
 
-def _write_film(work: Work, exploit: Exploit) -> Path:
-    path = work.folder / ("exploit.mp4" if exploit.film.is_video else "exploit.webp")
-    write_bytes(path, exploit.film.content)
+def _write_film(work: Work, shown: Shown) -> Path:
+    path = work.folder / shown.file
+    write_bytes(path, shown.film.content)
     return path

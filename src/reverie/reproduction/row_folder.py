@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from reverie.errors import DamagedFileError
-from reverie.evaluation.score import Score, Where
+from reverie.evaluation.score import Score
 from reverie.files.atomic import read_json, read_object, write_json
 
 AGAIN = "remove the file"
 
+Place = Literal["dream", "world", "engine"]  # where a score was taken: engine is the plan's
+
 
 @dataclass(frozen=True)
 class RowFolder:
-    """`controller/` and `memory/` as in a run folder, `scores/dream.json` and `scores/world.json`, `timings.json`."""
+    """`gradient/`, `controller/`, `memory/` as in a run folder; `scores/`, a file for each `Place`; `timings.json`."""
 
     path: Path
 
@@ -25,6 +28,11 @@ class RowFolder:
     def controller(self) -> Path:
         """The evolution of the row's own C."""
         return self.path / "controller"
+
+    @property
+    def gradient(self) -> Path:
+        """What the row's own C learned by gradients."""
+        return self.path / "gradient"
 
     @property
     def memory(self) -> Path:
@@ -49,9 +57,9 @@ class RowFolder:
         finally:
             write_json(self.path / "timings.json", {"seconds": before + time.monotonic() - started})
 
-    def score(self, where: Where, episodes: int, seed: int, play: Callable[[], Score], known: Score | None) -> Score:
+    def score(self, place: Place, episodes: int, seed: int, play: Callable[[], Score], known: Score | None) -> Score:
         """The score over so many episodes of these seeds: `known`, or the one that is kept, or that of `play`."""
-        file = self.path / "scores" / f"{where}.json"
+        file = self.path / "scores" / f"{place}.json"
         kept = Score.from_dict(read_json(file), str(file)) if file.exists() else None
         for score in (known, kept):
             if score is not None and (score.episodes, score.seed) == (episodes, seed):

@@ -7,11 +7,13 @@ from dataclasses import replace
 from reverie.evaluation.score import Score, evaluate_agent, evaluate_dream, evaluate_policy
 from reverie.evolution.train import evolve
 from reverie.files.checkpoint import latest_checkpoint
+from reverie.gradient.train import learned
 from reverie.pipeline.opening import encoded, trained_in
 from reverie.pipeline.reporting import real_steps
 from reverie.reproduction.outcome import Outcome
 from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Row
 from reverie.reproduction.row_folder import RowFolder
+from reverie.reproduction.searches import Budget, budget_of
 from reverie.reproduction.work import Work
 from reverie.rollouts.policies import random_policy
 from reverie.rollouts.store import Store
@@ -21,22 +23,33 @@ def finish(work: Work, row: Row) -> Outcome:
     """Bring a row to its end, from wherever it is."""
     if isinstance(row.player, Evolved):
         _evolve(work, row, row.player)
-    dreamt = isinstance(row.player, Evolved) or (work.is_main(row) and "dream" in work.own_scores)
-    dream = _dream_score(work, row) if dreamt else None
+    dream = _dream_score(work, row) if work.is_dreamt(row) else None
+    engine = _engine_score(work, row) if work.is_driven(row) else None
     real = _real_score(work, row)
-    tau = None if dream is None else dream.temperature
-    return Outcome(row, tau, dream, real, _seconds(work, row), _real_steps(work, row))
+    budget = budget_of(work, row)
+    return Outcome(
+        row=row,
+        temperature=None if dream is None else dream.temperature,
+        dream=dream,
+        real=real,
+        seconds=_seconds(work, row),
+        real_steps=_real_steps(work, row, budget),
+        engine=engine,
+        budget=budget,
+    )
 
 
 def _evolve(work: Work, row: Row, player: Evolved) -> None:
-    folder, config = work.folder_of(row), work.evolution
+    folder, config = work.folder_of(row), work.evolution(player)
     done = latest_checkpoint(folder.controller)
     if work.is_own_search(player) or (done is not None and done.step >= config.generations):
         return
     with folder.timed():
         if player.untrained and latest_checkpoint(folder.memory) is None:
             _save_untrained(work, player, folder)
-        evolve(config, work.arena(row), folder.controller, work.run.experiment.seed, work.pool)
+        arena, seed, gradient = work.arena(row), work.run.experiment.seed, work.gradient(player)
+        start = learned(gradient, arena, folder.gradient, seed) if gradient.updates else None
+        evolve(config, arena, folder.controller, seed, work.pool, start)
 
 
 def _save_untrained(work: Work, player: Evolved, folder: RowFolder) -> None:
@@ -56,6 +69,15 @@ def _dream_score(work: Work, row: Row) -> Score:
     return work.folder_of(row).score("dream", work.episodes, work.seed, play, own)
 
 
+def _engine_score(work: Work, row: Row) -> Score:
+    def play() -> Score:
+        assert work.plan.engine is not None
+        agent, world = work.trained(row).agent(), work.plan.engine.world
+        return evaluate_agent(agent, work.episodes, work.seed, work.pool, world=world)
+
+    return work.folder_of(row).score("engine", work.episodes, work.seed, play, None)
+
+
 def _real_score(work: Work, row: Row) -> Score:
     def play() -> Score:
         player, played = row.player, (work.episodes, work.seed, work.pool)
@@ -69,7 +91,8 @@ def _real_score(work: Work, row: Row) -> Score:
 
 def _own_real_score(work: Work, row: Row) -> Score | None:
     """What the run itself has scored already."""
-    if work.is_main(row):
+    is_own = isinstance(row.player, Evolved) and work.is_own_search(row.player) and row.world == work.plan.world
+    if work.is_main(row) or is_own:
         return work.own_scores.get("agent")
     is_random = row.player == BlindPolicy(random_policy(row.world)) and row.world == work.plan.world
     return work.own_scores.get("random") if is_random else None
@@ -85,7 +108,7 @@ def _seconds(work: Work, row: Row) -> float:
     return own
 
 
-def _real_steps(work: Work, row: Row) -> int:
+def _real_steps(work: Work, row: Row, budget: Budget | None) -> int:
     """Steps of the real episodes that the row's V, M and C learned from."""
     player, store = row.player, Store(work.run.rollouts)
     if isinstance(player, BlindPolicy):
@@ -93,4 +116,5 @@ def _real_steps(work: Work, row: Row) -> int:
     if isinstance(player, MainAgent):
         return real_steps(work.run, store)
     known = work.run.experiment.episodes_by(work.source(player).round)
-    return sum(entry.steps for entry in store.entries if entry.index < known)
+    evolved = 0 if budget is None else budget.world_steps
+    return sum(entry.steps for entry in store.entries if entry.index < known) + evolved

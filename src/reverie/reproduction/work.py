@@ -7,9 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reverie.controller.config import ControllerConfig
 from reverie.evaluation.score import Score
 from reverie.evolution.config import EvolutionConfig
 from reverie.evolution.train import BEST_FILE
+from reverie.gradient.config import GradientConfig
+from reverie.pipeline.experiment import can_dream
 from reverie.pipeline.opening import trained_in
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import read_scores
@@ -49,10 +52,14 @@ class Work:
         """Where all rows are."""
         return self.run.reproduced
 
-    @property
-    def evolution(self) -> EvolutionConfig:
-        """How the rows' own C are evolved."""
-        return replace(self.plan.evolution or self.run.experiment.evolution, where="dream")
+    def evolution(self, player: Evolved) -> EvolutionConfig:
+        """How a row's own C is evolved."""
+        return replace(self.plan.evolution or self.run.experiment.evolution, where=player.where)
+
+    def gradient(self, player: Evolved) -> GradientConfig:
+        """How a row's own C learns by gradients before it is evolved; without updates where that is not in a dream."""
+        config = self.plan.gradient or self.run.experiment.gradient
+        return config if player.where == "dream" else replace(config, updates=0)
 
     def is_main(self, row: Row) -> bool:
         """Whether this is the run's own agent in its own world."""
@@ -61,9 +68,26 @@ class Work:
     def is_own_search(self, player: Evolved) -> bool:
         """Whether the run's C is the very one that the row would evolve."""
         experiment = self.run.experiment
-        in_the_same_dream = self.temperature(player) == experiment.dream.temperature and not player.untrained
+        in_the_same_dream = player.where == "world" or self.temperature(player) == experiment.dream.temperature
+        on_the_same_m = in_the_same_dream and not player.untrained
+        of_the_same_shape = self.controller(player) == experiment.controller
         from_scratch = experiment.rounds.count == 0 and experiment.start_from is None
-        return in_the_same_dream and from_scratch and self.evolution == experiment.evolution
+        the_same_way = (self.gradient(player), self.evolution(player)) == (experiment.gradient, experiment.evolution)
+        return on_the_same_m and of_the_same_shape and from_scratch and the_same_way
+
+    def is_dreamt(self, row: Row) -> bool:
+        """Whether it is scored in a dream too: who was evolved there, and the main agent where M can be dreamt."""
+        if isinstance(row.player, Evolved):
+            return row.player.where == "dream"
+        return self.is_main(row) and can_dream(self.run.experiment, self.spec)
+
+    def is_driven(self, row: Row) -> bool:
+        """Whether it is scored in the plan's engine too: who was evolved in the real world."""
+        if self.plan.engine is None:
+            return False
+        if isinstance(row.player, Evolved):
+            return row.player.where == "world"
+        return self.is_main(row) and self.run.experiment.evolution.where == "world"
 
     def source(self, player: Evolved) -> RunFolder:
         """The round whose V and M a row takes."""
@@ -73,6 +97,10 @@ class Work:
         """Tau of the dream that a row's C is evolved in."""
         given = player.temperature
         return self.run.experiment.dream.temperature if given is None else given
+
+    def controller(self, player: Evolved) -> ControllerConfig:
+        """The shape of a row's C."""
+        return player.controller or self.run.experiment.controller
 
     def folder_of(self, row: Row) -> RowFolder:
         """A row's own; that of an earlier one where both are the same computation."""
@@ -84,12 +112,16 @@ class Work:
         return self.run.controller if self.is_own_search(player) else self.folder_of(row).controller
 
     def arena(self, row: Row) -> Arena:
-        """The dream in which a row's C is evolved and scored."""
+        """Where a row's C is evolved; of the main agent, its dream."""
         player = row.player
         if not isinstance(player, Evolved):
             return trained_in(self.run).arena("dream")
-        arena = trained_in(self.source(player)).arena("dream")
-        beside = self.folder_of(row).memory if player.untrained else None
+        trained = self.trained(row)
+        if player.where == "world":
+            return trained.arena("world")
+        dreamer = replace(trained, parts=replace(trained.parts, memory=self.source(player).memory))
+        beside = trained.parts.memory if player.untrained else None
+        arena = dreamer.arena("dream")
         return replace(arena, dream=at_temperature(arena.dream, self.temperature(player)), beside=beside)
 
     def trained(self, row: Row) -> Trained:
@@ -101,11 +133,12 @@ class Work:
         parts = replace(source.parts, controller=self.search_of(row, player) / BEST_FILE)
         if player.untrained:
             parts = replace(parts, memory=folder.memory)
-        return Trained(folder.path, source.experiment, parts)
+        return Trained(folder.path, replace(source.experiment, controller=self.controller(player)), parts)
 
     def _computation(self, row: Row) -> tuple[object, ...]:
         """Equal for rows that are the same computation."""
         player = row.player
         if isinstance(player, Evolved):
-            return row.world, self.source(player).round, self.temperature(player), player.untrained
+            dream = self.temperature(player) if player.where == "dream" else None
+            return row.world, self.source(player).round, dream, player.untrained, self.controller(player)
         return row.world, player
