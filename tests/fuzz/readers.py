@@ -38,6 +38,7 @@ class Reader:
     read: what the file says, given the samples' folder
     sealed: a checksum covers all of the file, so that what is read is what was written, or nothing is
     optional: without the file there is less, and nothing wrong: an earlier checkpoint, say
+    lone: nothing beside the file says which it is, so that another whole one of its kind may stand in its place
     """
 
     name: str
@@ -45,6 +46,7 @@ class Reader:
     read: Callable[[Path], Any]
     sealed: bool = True
     optional: bool = False
+    lone: bool = False
 
 
 def _checkpoints(stage: str) -> Callable[[Path], Any]:
@@ -106,7 +108,7 @@ READERS = [
     Reader("search's record", f"{RUN}/controller/step-00000001.json", _search, optional=True),
     Reader("search's arrays", f"{RUN}/controller/step-00000001.safetensors", _search),
     Reader("M's record", f"{RUN}/memory/step-00000003.json", lambda at: _weights(load_memory(at / RUN / "memory"))),
-    Reader("C", f"{RUN}/controller/best.safetensors", lambda at: _of_c(at / RUN / "controller/best.safetensors")),
+    Reader("C", f"{RUN}/controller/best.safetensors", lambda at: _of_c(at / RUN / "controller"), lone=True),
     Reader("manifest", f"{RUN}/rollouts/manifest.jsonl", _episodes, sealed=False),
     Reader("episode", f"{RUN}/rollouts/episodes/000000.safetensors", _episodes),
     Reader("episode's frames", f"{RUN}/rollouts/episodes/000000.safetensors", _frames),
@@ -119,17 +121,29 @@ READERS = [
     Reader("fresh losses", f"{RUN}/memory/fresh.json", lambda at: rounds_of(_run(at)), sealed=False),
     Reader("row's timings", f"{RUN}/timings.json", lambda at: RowFolder(at / RUN).seconds, sealed=False),
     Reader("row's score", f"{RUN}/scores/random.json", lambda at: _score(at / RUN / "scores"), sealed=False),
-    Reader("weights", f"{EXPORT}/memory.safetensors", lambda at: read_weights(at / EXPORT / "memory.safetensors")),
-    Reader("M", f"{EXPORT}/memory.safetensors", lambda at: _weights(load_memory(at / EXPORT / "memory.safetensors"))),
-    Reader("starts", f"{EXPORT}/starts.safetensors", lambda at: load_starts(at / EXPORT / "starts.safetensors")),
+    Reader(
+        "weights",
+        f"{EXPORT}/memory.safetensors",
+        lambda at: read_weights(at / EXPORT / "memory.safetensors"),
+        lone=True,
+    ),
+    Reader(
+        "M",
+        f"{EXPORT}/memory.safetensors",
+        lambda at: _weights(load_memory(at / EXPORT / "memory.safetensors")),
+        lone=True,
+    ),
+    Reader(
+        "starts", f"{EXPORT}/starts.safetensors", lambda at: load_starts(at / EXPORT / "starts.safetensors"), lone=True
+    ),
     Reader("card", f"{EXPORT}/card.json", lambda at: read_card(at / EXPORT)),
     Reader("export", f"{EXPORT}/controller.safetensors", lambda at: open_export(at / EXPORT).params),
-    Reader("verify: checkpoint", f"{RUN}/vision/step-00000004.json", _verified),
+    Reader("verify: checkpoint", f"{RUN}/vision/step-00000004.json", _verified, optional=True),
     Reader("verify: latents", f"{RUN}/latents/part-00001.safetensors", _verified),
     Reader("verify: episode", f"{RUN}/rollouts/episodes/000002.safetensors", _verified),
     Reader("verify: manifest", f"{RUN}/rollouts/manifest.jsonl", _verified, sealed=False),
     Reader("verify: config", f"{RUN}/config.json", _verified),
-    Reader("verify: C", f"{RUN}/controller/best.safetensors", _verified),
+    Reader("verify: C", f"{RUN}/controller/best.safetensors", _verified, optional=True, lone=True),
 ]
 
 
@@ -166,8 +180,8 @@ def _weights(model: Any) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
-def _of_c(file: Path) -> Any:
-    controller, params = load_controller(file)
+def _of_c(folder: Path) -> Any:
+    controller, params = load_controller(folder / "best.safetensors")
     return repr(controller), controller.config, controller.actions, params
 
 

@@ -49,7 +49,7 @@ def decode_arrays(data: bytes, path: Path, remedy: str = RESTORE) -> tuple[dict[
         expected = notes.pop(_DIGEST)
     except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise DamagedFileError(
-            f"{path} is not a whole array file ({type(error).__name__}: {error}); {remedy}"
+            f"{path} is not a whole array file ({type(error).__name__}: {error!s:.200}); {remedy}"
         ) from None
     if digest_of_arrays(arrays, notes) != expected:
         raise DamagedFileError(f"{path} was altered: its content does not match its digest; {remedy}")

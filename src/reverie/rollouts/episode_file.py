@@ -79,7 +79,7 @@ def _opened(path: Path, steps: int) -> Iterator[Any]:
         require_regular(path, AGAIN)
         file = safe_open(path, framework="numpy")
     except (SafetensorError, OSError) as error:
-        raise damaged(str(path), f"it is no safetensors file ({error})") from None
+        raise damaged(str(path), f"it is no safetensors file ({error!s:.200})") from None
     with file:
         _check_layout(file, path, steps)
         yield file

@@ -96,6 +96,8 @@ class Latents:
             raise ReverieError(f"{self.folder} holds latents of two different V; run `reverie vision` to encode again")
         places = [place for number, part in enumerate(parts) for place in _places(number, part)]
         self._places = {place.entry.index: place for place in sorted(places, key=lambda place: place.entry.index)}
+        if len(self._places) < len(places):
+            raise DamagedFileError(f"{self.folder} holds an episode twice; {AGAIN.replace('it and', 'the folder and')}")
         self.entries = tuple(place.entry for place in self._places.values())
         self._opened = lru_cache(OPEN_PARTS)(self._open)
         self._verified: set[int] = set()
