@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reverie.memory.batch import Batch
+from reverie.memory.batch import Batch, draw_dropout
 from reverie.memory.config import MemoryConfig
 from reverie.memory.loss import CHUNK_ROWS, memory_loss, mixture_nll
 from reverie.memory.mixture import log_prob
@@ -114,3 +114,25 @@ def test_bfloat16_stays_close_to_float32() -> None:
     _, fine, _ = memory_loss(model, model.initial_state(ROWS), batch)
     _, coarse, _ = memory_loss(model, model.initial_state(ROWS), batch, dtype=torch.bfloat16)
     assert coarse.item() == pytest.approx(fine.item(), rel=0.01)
+
+
+def test_outputs_do_not_see_the_cells_that_are_dropped() -> None:
+    model, batch = MDNRNN(CONFIG, seed=1), make_batch()
+    dropped = draw_dropout((ROWS, 8), 0.5, 3, torch.float32)
+    assert dropped is not None
+    assert sorted(set(dropped.unique().tolist())) == [0, 2]
+    _, loss, _ = memory_loss(model, model.initial_state(ROWS), batch, dropout=dropped)
+    hidden = model.unroll(model.initial_state(ROWS), batch.z, batch.action, batch.restart)[1] * dropped
+    said = model.predict(hidden.flatten(0, 1))
+    nll = -log_prob(said.logits, said.mean, said.log_std, batch.next_z.flatten(0, 1)).mean()
+    _, plain, _ = memory_loss(model, model.initial_state(ROWS), batch)
+    metrics = memory_loss(model, model.initial_state(ROWS), batch, dropout=dropped)[2]
+    assert metrics["z_nll"].item() == pytest.approx(nll.item(), rel=1e-5)
+    assert loss.item() != plain.item()
+
+
+def test_no_dropout_draws_nothing() -> None:
+    assert draw_dropout((ROWS, 8), 0.0, 3, torch.float32) is None
+    drawn = draw_dropout((400, 50), 0.2, 3, torch.float32)
+    assert drawn is not None
+    assert drawn.mean().item() == pytest.approx(1, abs=0.02)

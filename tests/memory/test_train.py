@@ -154,6 +154,22 @@ def test_a_loss_that_is_not_finite_names_the_update(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path / "other") is None
 
 
+def test_dropout_is_a_setting_that_trainings_without_it_do_not_have(tmp_path: Path) -> None:
+    train(tmp_path / "plain")
+    plain = latest_checkpoint(tmp_path / "plain")
+    assert plain is not None
+    assert "dropout" not in plain.state
+    with pytest.raises(ReverieError, match=r"holds a training of M with dropout None, asked for 0.2; use the same"):
+        train_memory(config(), Orbits(LENGTHS), ACTIONS, tmp_path / "plain", seed=0, dropout=0.2)
+    train_memory(config(), Orbits(LENGTHS), ACTIONS, tmp_path / "guarded", seed=0, dropout=0.2)
+    guarded = latest_checkpoint(tmp_path / "guarded")
+    assert guarded is not None
+    assert guarded.state["dropout"] == 0.2
+    assert (guarded.arrays["model.head_weight"] != plain.arrays["model.head_weight"]).any()
+    with pytest.raises(ReverieError, match=r"holds a training of M with dropout 0.2, asked for None; use the same"):
+        train(tmp_path / "guarded")
+
+
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     train(tmp_path)
     with pytest.raises(ReverieError) as error:

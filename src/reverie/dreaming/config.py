@@ -1,4 +1,4 @@
-"""How M is dreamt."""
+"""How M is dreamt, and what guards a C that is evolved in the dream."""
 
 from __future__ import annotations
 
@@ -27,3 +27,34 @@ class DreamConfig:
             raise ReverieError(f"dream done is {self.done!r}; expected cutoff or sample")
         if self.max_steps is not None and self.max_steps < 1:
             raise ReverieError(f"dream max_steps is {self.max_steps}; expected at least 1")
+
+
+@dataclass(frozen=True)
+class GuardsConfig:
+    """Guards against a C that lives off what M gets wrong. They hold in the dreams that C is evolved in, and not in
+    those that it is scored in; M is trained for them."""
+
+    dropout: float = 0.0
+    """the share of M's cells that its outputs do not see: others for each stream while M trains, and for each dream"""
+    members: int = 1
+    """Ms that are trained; with several, each dream is of a random one, and C still sees the state of the first"""
+    doubt: float = 0.0
+    """dream the first M alone, and take this times the members' disagreement on the next latent from each reward"""
+    starts: Literal["first", "anywhere"] = "first"
+    """where dreams begin: at recorded first frames, or inside recorded episodes, which M follows up to there"""
+    steps: int | None = None
+    """steps after which a dream that C is evolved in is cut off; None: as all dreams"""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ReverieError(f"guards.dropout is {self.dropout}; expected a share, 0 or more and below 1")
+        if self.members < 1:
+            raise ReverieError(f"guards.members is {self.members}; expected at least 1")
+        if not (math.isfinite(self.doubt) and self.doubt >= 0):
+            raise ReverieError(f"guards.doubt is {self.doubt}; expected a finite number, at least 0")
+        if self.doubt and self.members < 2:
+            raise ReverieError(f"guards.doubt is {self.doubt} with one M; set guards.members to 2 or more")
+        if self.starts not in ("first", "anywhere"):
+            raise ReverieError(f"guards.starts is {self.starts!r}; expected first or anywhere")
+        if self.steps is not None and self.steps < 1:
+            raise ReverieError(f"guards.steps is {self.steps}; expected at least 1")

@@ -11,7 +11,9 @@ from torch import Tensor
 from reverie.controller.model import Controller
 from reverie.dreaming.config import DreamConfig
 from reverie.dreaming.follower import Follower
+from reverie.dreaming.guard import Guard
 from reverie.dreaming.kernel import load_kernel
+from reverie.dreaming.moments import Moments
 from reverie.dreaming.noise import DreamNoise
 from reverie.dreaming.population import Population
 from reverie.dreaming.rows import DreamRows, Outcome, PackedMemory
@@ -29,23 +31,26 @@ class DreamEngine:
         self,
         memory: MDNRNN,
         controller: Controller,
-        starts: Starts,
+        starts: Starts | Moments,
         spec: WorldSpec,
         config: DreamConfig,
         dtype: torch.dtype | None = None,
         compiled: bool = True,
         beside: MDNRNN | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """dtype: of M's weights, None for the fastest here. compiled: use the C kernel if it can be built.
 
         beside: another M that follows what `memory` dreams; C sees its state, and so the dream and what C knows of it
             come from two
+        guard: what keeps C from living off M's errors; see `dreaming.guard`
         """
         check_dream(memory, starts, spec)
         check_features(controller, beside or memory)
         device = memory.bias.device.type
         self.memory = PackedMemory(memory, dtype or compute_dtype(device))
         self.beside = None if beside is None else PackedMemory(beside, self.memory.dtype)
+        self.guard = guard
         self.controller = controller
         self.starts = starts
         self.spec = spec
@@ -58,7 +63,7 @@ class DreamEngine:
         return f"DreamEngine({self.spec.name}, {self.memory.dtype}, {how}, temperature={self.config.temperature})"
 
 
-def check_dream(memory: MDNRNN, starts: Starts, spec: WorldSpec) -> None:
+def check_dream(memory: MDNRNN, starts: Starts | Moments, spec: WorldSpec) -> None:
     """Raise where M does not predict what a dream of this world needs, or the parts do not fit together."""
     config = memory.config
     if spec.reward == "survival" and not config.done_head:
@@ -108,17 +113,25 @@ class Dreams:
         first = np.stack([self._noise.begin(index, seed) for index, seed in enumerate(seeds)])
         self.rows.begin(slice(0, self.rows.count), torch.from_numpy(first).to(device)[self._episode])
         self._follower = None if engine.beside is None else Follower(engine.beside, self.rows)
+        self._doubt = None
+        if engine.guard is not None:
+            self._doubt = engine.guard.doubt_of(self.rows)
+            self.rows.dropout = engine.guard.dropped(seeds, self.rows)
+        if isinstance(engine.starts, Moments):
+            self._wake(engine.starts, seeds)
 
     def step(self) -> tuple[Tensor, Tensor, Tensor]:
         """One step of all; returns C's actions float32 [n, A], their rewards [n] and which dreams ended, bool [n]."""
         n, config, spec = self.rows.count, self._engine.config, self._engine.spec
         action = self._population.act(self._follower or self.rows, self._candidate[:n])
         felt = spec.actions.for_memory(action)
-        if self._follower is not None:
-            self._follower.absorb(felt)
+        for follower in self._beside:
+            follower.absorb(felt)
         component, spread, ending = (torch.from_numpy(draws).to(action.device) for draws in self._noise.next())
         outcome = self.rows.advance(felt, component, spread, self._episode[:n])
         reward = dream_reward(outcome, action, spec)
+        if self._doubt is not None:
+            reward = reward - self._doubt.penalty()
         self._total[:n] += reward
         return action, reward, dream_ended(outcome, ending[self._episode[:n]], config)
 
@@ -131,8 +144,21 @@ class Dreams:
 
     def drop(self, ended: Tensor) -> None:
         """Go on without the dreams that `ended` (bool [n])."""
-        beside = () if self._follower is None else self._follower.matrices
+        beside = [matrix for follower in self._beside for matrix in follower.matrices]
         self.rows.drop(ended, self._candidate, self._episode, self._total, *beside)
+
+    @property
+    def _beside(self) -> tuple[Follower, ...]:
+        """All Ms that follow the dreams."""
+        doubting = () if self._doubt is None else self._doubt.others
+        return doubting if self._follower is None else (self._follower, *doubting)
+
+    def _wake(self, moments: Moments, seeds: Sequence[int]) -> None:
+        """Give each M the state that it had at the moment where its dream begins."""
+        states = iter(moments.states(seeds, self._episode))
+        self.rows.resume(self.rows.z.clone(), *next(states), torch.zeros_like(self.rows.restart))
+        for follower in self._beside:
+            follower.resume(*next(states), torch.zeros_like(follower.restart))
 
 
 def dream_reward(outcome: Outcome, action: Tensor, spec: WorldSpec) -> Tensor:

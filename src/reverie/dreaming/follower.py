@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reverie.dreaming.rows import ROUND, DreamRows, PackedMemory
+from reverie.dreaming.rows import ROUND, DreamRows, PackedMemory, expected_latent
 from reverie.memory.lstm import LSTMState, cell
 
 
@@ -59,6 +59,11 @@ class Follower:
         """Go on from what `state` and `restart` were."""
         n = self.count
         self._h[:n], self._c[:n], self._restart[:n] = h.to(self._x.dtype), c, restart.to(self._x.dtype)
+
+    def expected(self) -> Tensor:
+        """The mean of what it would expect next, having absorbed the step, float32 [n, Nz]."""
+        n, padded = self.count, -(-self.count // ROUND) * ROUND
+        return expected_latent(self._memory, torch.mm(self._h[:padded], self._memory.head.t())[:n])
 
     def absorb(self, action: Tensor) -> None:
         """Read z and `action` [n, A] (as M sees it); to be called before the dreams go on."""

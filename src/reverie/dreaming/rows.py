@@ -49,6 +49,7 @@ class DreamRows:
     def __init__(self, memory: PackedMemory, rows: int, temperature: float, kernel: Kernel | None = None) -> None:
         config = memory.config
         self.memory = memory
+        self.dropout: Tensor | None = None  # [E, H] in M's dtype: what h is multiplied by before M's outputs see it
         self.count = rows
         self._temperature = temperature
         self.kernel = kernel if memory.device.type == "cpu" else None
@@ -110,9 +111,21 @@ class DreamRows:
         else:
             h, self._c[:n] = cell(self._gates[:n].float() + self.memory.bias, self._c[:n])
             self._x_h[:n] = h
-        torch.mm(self._x_h[:padded], self.memory.head.t(), out=self._outputs[:padded])
+        h = self._x_h[:padded] if self.dropout is None else self._dropped(padded, episode)
+        torch.mm(h, self.memory.head.t(), out=self._outputs[:padded])
         self._sample(n, component, spread, episode)
         return self._outcome(n)
+
+    def expected(self) -> Tensor:
+        """The mean of the mixtures that the last step drew z from, float32 [n, Nz]."""
+        return expected_latent(self.memory, self._outputs[: self.count])
+
+    def _dropped(self, padded: int, episode: Tensor) -> Tensor:
+        """h [padded, H] without the cells that each row's episode does not see."""
+        assert self.dropout is not None
+        h = self._x_h[:padded].clone()
+        h[: len(episode)] *= self.dropout[episode]
+        return h
 
     def _sample(self, n: int, component: Tensor, spread: Tensor, episode: Tensor) -> None:
         if self.kernel:
@@ -152,3 +165,9 @@ class DreamRows:
         for matrix in (self._x, self._z, self._c, *beside):
             matrix[gaps] = matrix[last]
         self.count = count
+
+
+def expected_latent(memory: PackedMemory, outputs: Tensor) -> Tensor:
+    """The mean of the mixtures in M's outputs [n, output_size], its bias not yet added: float32 [n, Nz]."""
+    logits, mean, _ = memory.split(outputs.float() + memory.head_bias)[:3]
+    return (torch.softmax(logits, -1) * mean).sum(-1)

@@ -11,13 +11,16 @@ from reverie.agent import SeenWorld
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
 from reverie.controller.senses import Senses
-from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.config import DreamConfig, GuardsConfig
 from reverie.dreaming.engine import DreamEngine
-from reverie.dreaming.starts import load_starts
+from reverie.dreaming.guarded import guarded_engines
+from reverie.dreaming.moments import Moments, recorded_moments
+from reverie.dreaming.starts import Starts, load_starts
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
 from reverie.memory.model import MDNRNN
 from reverie.memory.train import load_memory
+from reverie.vision.latents import Latents
 from reverie.vision.train import load_vision
 from reverie.worlds.registry import make
 from reverie.worlds.spec import WorldSpec
@@ -30,6 +33,7 @@ class Arena:
     latent_size, memory_size: Nz of V and the cells of M (0 without an M), which decide C's size
     vision, memory, latents: folders of V, M and the encoded episodes, or an export's files of V, M and the starts. A
         dream needs no V and starts from latents; the world needs no latents, and no M where C sees z alone
+    guards, members: what guards C in dreams (None: nothing), and the folders of all Ms but the first
     beside: folder of another M, which follows the dreams of the first and whose state C sees in place of that one's
     max_steps, patience, give_up, slots: of episodes in the world; `as_in` sets them, and where, as a config says
     """
@@ -44,6 +48,8 @@ class Arena:
     memory: Path | None = None
     latents: Path | None = None
     beside: Path | None = None
+    guards: GuardsConfig | None = None
+    members: tuple[Path, ...] = ()
     max_steps: int | None = None
     patience: int | None = None
     give_up: Literal["keep", "extrapolate"] = "keep"
@@ -83,6 +89,11 @@ def open_dream(arena: Arena) -> DreamEngine:
     return _dream(arena, _version(arena))
 
 
+def open_guarded(arena: Arena) -> tuple[DreamEngine, ...]:
+    """The dreams that C is evolved in under the arena's guards, one for each M that takes its turn."""
+    return _guarded(arena, _version(arena))
+
+
 def open_world(arena: Arena, slots: int) -> SeenWorld:
     """The world through V and M, with `slots` sub-environments, opened where this process has not done so yet."""
     return _world(arena, slots, _version(arena))
@@ -91,6 +102,7 @@ def open_world(arena: Arena, slots: int) -> SeenWorld:
 def close_arenas() -> None:
     """Forget, and close, all that this process has opened."""
     _dream.cache_clear()
+    _guarded.cache_clear()
     _world.cache_clear()
 
 
@@ -100,6 +112,17 @@ def _dream(arena: Arena, version: tuple[str, ...]) -> DreamEngine:
     beside = None if arena.beside is None else load_memory(arena.beside)
     starts, shape = load_starts(arena.latents), arena.controller_shape()
     return DreamEngine(_memory(arena), shape, starts, arena.spec, arena.dream, beside=beside)
+
+
+@lru_cache(maxsize=1)
+def _guarded(arena: Arena, version: tuple[str, ...]) -> tuple[DreamEngine, ...]:
+    assert arena.latents is not None
+    assert arena.guards is not None
+    memories = [_memory(arena), *map(load_memory, arena.members)]
+    starts: Starts | Moments = load_starts(arena.latents)
+    if arena.guards.starts == "anywhere":
+        starts = recorded_moments(memories, Latents(arena.latents), arena.spec.actions)
+    return guarded_engines(memories, arena.controller_shape(), starts, arena.spec, arena.dream, arena.guards)
 
 
 @lru_cache(maxsize=2)
@@ -123,5 +146,6 @@ def _memory(arena: Arena) -> MDNRNN:
 def _version(arena: Arena) -> tuple[str, ...]:
     """Changes when V, M or the latents are made again, so that no process goes on with old ones."""
     places = [place for place in (arena.vision, arena.memory, arena.latents, arena.beside) if place is not None]
+    places += arena.members
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.glob("*.safetensors")))]
     return tuple(f"{file}:{file.stat().st_mtime_ns}" for file in files)

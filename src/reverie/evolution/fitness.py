@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from reverie.dreaming.engine import dream_returns
-from reverie.evolution.arena import Arena, open_dream, open_world
+from reverie.dreaming.guarded import guarded_returns
+from reverie.evolution.arena import Arena, open_dream, open_guarded, open_world
 from reverie.evolution.play import play
 from reverie.evolution.travel import travelling
 from reverie.workers.pool import Workers
@@ -67,6 +68,8 @@ def returns_of(
 
 def dream_fitness(task: Task) -> Returns:
     """Dream all episodes of all candidates at once."""
+    if task.arena.guards is not None:
+        return Returns(*guarded_returns(open_guarded(task.arena), task.params, task.seeds))
     return Returns(*dream_returns(open_dream(task.arena), task.params, task.seeds))
 
 

@@ -56,6 +56,14 @@ def draw_batch(window: Window, noise_seed: int, device: torch.device | str = "cp
     )
 
 
+def draw_dropout(shape: tuple[int, ...], share: float, seed: int, dtype: torch.dtype) -> Tensor | None:
+    """For each of B streams 0 for a `share` of M's H cells and 1 / (1 - share) for the others, `shape` [B, H]."""
+    if not share:
+        return None
+    drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+    return ((drawn >= share) / (1 - share)).to(dtype)
+
+
 def _draw(mu: np.ndarray, logvar: np.ndarray, generator: torch.Generator) -> Tensor:
     mean, log_variance = _time_first(mu), _time_first(logvar)
     noise = torch.randn(mean.shape, generator=generator)

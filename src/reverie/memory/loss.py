@@ -17,15 +17,22 @@ CHUNK_ROWS = 256  # of outputs at once: what a step of the mixture's arithmetic 
 
 
 def memory_loss(
-    model: MDNRNN, state: LSTMState, batch: Batch, one_hot: bool = False, dtype: torch.dtype = torch.float32
+    model: MDNRNN,
+    state: LSTMState,
+    batch: Batch,
+    one_hot: bool = False,
+    dtype: torch.dtype = torch.float32,
+    dropout: Tensor | None = None,
 ) -> tuple[LSTMState, Tensor, dict[str, Tensor]]:
     """Run M over a batch from `state`; returns the state behind it, the loss and its terms, all means over steps.
 
     z_nll: nats for each latent dimension; done: sigmoid cross entropy, ends weighted by `done_weight`;
     reward: squared error in units of `reward_scale`; action: squared error of the next action, cross entropy where
     actions are `one_hot`. The loss is their sum. Matrices are multiplied in `dtype`, the rest is in float32.
+    dropout: what each stream's h is multiplied by before the outputs see it, [B, H] in `dtype`
     """
     state, hidden = model.unroll(state, batch.z, batch.action, batch.restart, dtype)
+    hidden = hidden if dropout is None else hidden * dropout.to(hidden.device)
     outputs = F.linear(hidden.flatten(0, 1), model.head_weight.to(dtype), model.head_bias.to(dtype))
     parts = model.parts(outputs)
     metrics = {"z_nll": mixture_nll(parts["mixtures"], batch.next_z.flatten(0, 1), model.config.mixtures)}

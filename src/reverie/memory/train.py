@@ -15,7 +15,7 @@ from reverie.files.metrics import MetricsLog
 from reverie.files.training import pack, unpack
 from reverie.files.weights import Weights, read_weights
 from reverie.hardware import compute_dtype, keep_freed_memory
-from reverie.memory.batch import Batch, draw_batch
+from reverie.memory.batch import Batch, draw_batch, draw_dropout
 from reverie.memory.config import MemoryConfig
 from reverie.memory.loss import memory_loss
 from reverie.memory.lstm import LSTMState
@@ -37,12 +37,14 @@ def train_memory(
     seed: int,
     device: torch.device | str = "cpu",
     start: MDNRNN | None = None,
+    dropout: float = 0.0,
 ) -> MDNRNN:
     """Train M, with checkpoints and metrics.jsonl in `folder`; goes on from the last checkpoint there.
 
     An update is a pure function of the weights, Adam's moments, the LSTM's state, `seed` and its number, so a run that
     was killed ends with the same bits as one that was not (on the same kind of processor, with as many threads).
     start: the weights to begin at (an earlier round's M), None for random ones
+    dropout: the share of cells that M's outputs do not see, others for each stream of an update
     Raises ReverieError where the loss is not finite or `folder` holds a training with other settings.
     """
     keep_freed_memory()
@@ -56,7 +58,8 @@ def train_memory(
     model.reward_scale.fill_(reward_scale(latents, training) if config.reward_head else 1.0)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     state = model.initial_state(config.batch_size)
-    done, state = _resume(Path(folder), model, optimizer, state, _settings(config, seed))
+    settings = _settings(config, seed, dropout)
+    done, state = _resume(Path(folder), model, optimizer, state, settings)
     unseen = _unseen_batch(latents, actions, config, seed, held_out, device)
     one_hot, dtype = actions.kind == "discrete", compute_dtype(torch.device(device).type)
     log = MetricsLog(Path(folder) / "metrics.jsonl", resume_step=done)
@@ -66,7 +69,8 @@ def train_memory(
             batch = draw_batch(window, torch_seed(seed, "memory", "noise", update), device)
             if window.begins:
                 state = model.initial_state(config.batch_size)
-            state, loss, metrics = memory_loss(model, state, batch, one_hot, dtype)
+            dropped = draw_dropout(state.h.shape, dropout, torch_seed(seed, "memory", "dropout", update), dtype)
+            state, loss, metrics = memory_loss(model, state, batch, one_hot, dtype, dropped)
             if not math.isfinite(loss.item()):
                 raise ReverieError(_not_finite(loss.item(), update, config))
 
@@ -88,9 +92,9 @@ def train_memory(
             if measured or step % config.log_every == 0:
                 log.append(step=step, **values, learning_rate=rate, updates_per_second=bar.rate)
             if measured:
-                _save(folder, step, model, optimizer, state, _settings(config, seed))
+                _save(folder, step, model, optimizer, state, settings)
     if config.updates == 0:
-        _save(folder, 0, model, optimizer, state, _settings(config, seed))
+        _save(folder, 0, model, optimizer, state, settings)
     return model
 
 
@@ -149,12 +153,12 @@ def _held_out_losses(model: MDNRNN, batch: Batch | None, one_hot: bool, dtype: t
     return {f"held_out_{name}": value.item() for name, value in metrics.items()}
 
 
-def _settings(config: MemoryConfig, seed: int) -> dict[str, Any]:
-    """What decides a training's result, as JSON."""
+def _settings(config: MemoryConfig, seed: int, dropout: float) -> dict[str, Any]:
+    """What decides a training's result, as JSON; without dropout, as trainings of before there was any have it."""
     settings = asdict(config)
     for name in ("log_every", "checkpoint_every"):
         del settings[name]
-    return settings | {"seed": seed}
+    return settings | {"seed": seed} | ({"dropout": dropout} if dropout else {})
 
 
 def _save(
@@ -176,7 +180,7 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0, state
-    for name, wanted in settings.items():
+    for name, wanted in ({"dropout": None} | settings).items():
         if checkpoint.state.get(name) != wanted:
             raise ReverieError(
                 f"{folder} holds a training of M with {name} {checkpoint.state.get(name)!r:.50}, asked for {wanted!r}; "

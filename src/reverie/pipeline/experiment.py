@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from reverie.controller.config import ControllerConfig
-from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.config import DreamConfig, GuardsConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
 from reverie.gradient.config import GradientConfig
@@ -46,6 +46,8 @@ class Experiment:
     """stage 4: CMA-ES, in the dream or in the world"""
     gradient: GradientConfig = field(default_factory=GradientConfig)
     """before CMA-ES: C by PPO in the dream"""
+    guards: GuardsConfig = field(default_factory=GuardsConfig)
+    """against a C that lives off what M gets wrong, in the dreams that CMA-ES tries it in"""
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
     """what follows the first pass through the stages: C collects, and all three learn on"""
     mirror: bool = False
@@ -107,6 +109,7 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
         raise ReverieError(f"memory.action_size is {memory.action_size}, but the actions of {world.name} have {size}")
     if experiment.mirror:
         world.actions.require_sides()
+    _require_dream(experiment)
     head = dream_head(world)
     if experiment.evolution.where == "dream" and not getattr(memory, head):
         raise ReverieError(
@@ -116,6 +119,14 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
         raise ReverieError(
             f"memory.{head} is False, and C is to learn by gradients in the dream of {world.name}; "
             "set it, or gradient.updates to 0"
+        )
+
+
+def _require_dream(experiment: Experiment) -> None:
+    """Refuse guards of dreams where CMA-ES tries C in the world."""
+    if experiment.evolution.where == "world" and experiment.guards != GuardsConfig():
+        raise ReverieError(
+            "guards hold in dreams, and C is evolved in the world; leave them out, or use --evolve-in dream"
         )
 
 

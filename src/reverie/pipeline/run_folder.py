@@ -83,6 +83,11 @@ class RunFolder:
         return self._folder(self.round) / "memory"
 
     @property
+    def members(self) -> tuple[Path, ...]:
+        """The folders of the Ms beside the first, where guards ask for several."""
+        return tuple(self.memory / f"member-{number}" for number in range(1, self.experiment.guards.members))
+
+    @property
     def controller(self) -> Path:
         """The evolution of C: CMA-ES states, metrics, the best parameters."""
         return self._folder(self.round) / "controller"

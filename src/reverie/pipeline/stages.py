@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reverie.pipeline.opening import arena_of, collected, encoded
@@ -11,6 +13,7 @@ from reverie.pipeline.scoring import evaluate
 from reverie.pipeline.starting import start_of
 
 if TYPE_CHECKING:
+    from reverie.evolution.arena import Arena
     from reverie.memory.model import MDNRNN
     from reverie.pipeline.driving import Driving
     from reverie.rollouts.store import Store
@@ -72,6 +75,7 @@ def memory(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 3: train M on the latents."""
     from reverie.hardware import pin_threads, resolve_device
     from reverie.memory.train import train_memory
+    from reverie.workers.seeds import training_seeds
     from reverie.worlds.registry import world_spec
 
     where, start = resolve_device(device), start_of(run, run.memory)
@@ -81,7 +85,12 @@ def memory(run: RunFolder, workers: int | str, device: str = "auto") -> None:
         model = start.memory if start else None
         if run.round and model is not None:
             _note_fresh_losses(run, model, latents, actions)
-        train_memory(run.plan.memory, latents, actions, run.memory, run.seed, where, model)
+        dropout = run.experiment.guards.dropout
+        train_memory(run.plan.memory, latents, actions, run.memory, run.seed, where, model, dropout)
+        for number, folder in enumerate(run.members, start=1):
+            (seed,) = training_seeds(run.seed, "member", number, count=1)
+            begin = _member_start(run, number, folder)
+            train_memory(run.plan.memory, latents, actions, folder, seed, where, begin, dropout)
 
 
 def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None:
@@ -96,7 +105,23 @@ def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None
         if run.plan.gradient.updates:
             params = learned(run.plan.gradient, arena_of(run, "dream"), run.gradient, run.seed, params)
         with Workers(workers) as pool:
-            evolve(run.plan.evolution, arena, run.controller, run.seed, pool, params)
+            evolve(run.plan.evolution, _guarded(run, arena), run.controller, run.seed, pool, params)
+
+
+def _guarded(run: RunFolder, arena: Arena) -> Arena:
+    """The arena with the run's guards, where it has any."""
+    guards = run.experiment.guards
+    return arena if guards == type(guards)() else replace(arena, guards=guards, members=run.members)
+
+
+def _member_start(run: RunFolder, number: int, folder: Path) -> MDNRNN | None:
+    """The weights that a further M begins at: its own of the last round, or what `--from` gave the run."""
+    from reverie.memory.train import load_memory
+
+    start = start_of(run, folder)
+    if start is None:
+        return None
+    return load_memory(run.at(run.round - 1).members[number - 1]) if run.round else start.memory
 
 
 def _driving(run: RunFolder) -> Driving:

@@ -1,0 +1,55 @@
+"""A run whose C is evolved under guards: several Ms are trained, and the search runs in the guarded dream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reverie.errors import ReverieError
+from reverie.files.checkpoint import latest_checkpoint
+from reverie.pipeline import stages
+from reverie.pipeline.experiment import require_fit
+from reverie.pipeline.opening import load_params
+from reverie.pipeline.presets import make_experiment
+from reverie.pipeline.run_folder import create_run
+from reverie.pipeline.settings import with_changes
+from reverie.worlds.registry import world_spec
+from tests.pipeline.test_rounds import small
+
+GUARDS = [
+    *("--guards.dropout", "0.2", "--guards.members", "2", "--guards.doubt", "0.5"),
+    *("--guards.starts", "anywhere", "--guards.steps", "5"),
+]
+
+
+def test_a_guarded_run_trains_every_member_in_each_round(tmp_path: Path) -> None:
+    folder = create_run(tmp_path / "run", small(*GUARDS, "--rounds.count", "1"))
+    for stage in ("collect", "vision", "memory"):
+        getattr(stages, stage)(folder.at(0), 0)
+    stages.memory(folder.at(0), 0)  # goes on from what is there: nothing
+    (member,) = folder.at(0).members
+    assert member == tmp_path / "run" / "memory" / "member-1"
+    first, other = (latest_checkpoint(path) for path in (folder.at(0).memory, member))
+    assert first is not None
+    assert other is not None
+    assert first.step == other.step == 6
+    assert first.state["dropout"] == other.state["dropout"] == 0.2
+    assert first.state["seed"] != other.state["seed"]
+    stages.controller(folder.at(0), 0)
+    unguarded = create_run(tmp_path / "plain", small("--guards.dropout", "0.2"))
+    for name in ("rollouts", "vision", "latents", "memory"):
+        (unguarded.path / name).symlink_to(folder.path / name)
+    stages.controller(unguarded.at(0), 0)
+    assert (load_params(folder.at(0)) != load_params(unguarded.at(0))).any()
+    for stage in ("collect", "vision", "memory", "controller"):
+        getattr(stages, stage)(folder.at(1), 0)
+    (later,) = folder.at(1).members
+    assert latest_checkpoint(later) is not None
+    assert later.parent == folder.at(1).memory
+
+
+def test_guards_hold_in_dreams_alone() -> None:
+    experiment = with_changes(make_experiment("carracing", "tiny"), ["--guards.dropout", "0.1"])
+    with pytest.raises(ReverieError, match=r"^guards hold in dreams, and C is evolved in the world; leave them out"):
+        require_fit(experiment, world_spec("carracing"))
