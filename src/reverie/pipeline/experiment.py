@@ -11,6 +11,7 @@ from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
 from reverie.gradient.config import GradientConfig
 from reverie.memory.config import MemoryConfig
+from reverie.pipeline.curiosity import CuriosityConfig
 from reverie.pipeline.rounds import RoundsConfig
 from reverie.rollouts.config import CollectConfig
 from reverie.vision.config import VisionConfig
@@ -50,6 +51,8 @@ class Experiment:
     """against a C that lives off what M gets wrong, in the dreams that CMA-ES tries it in"""
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
     """what follows the first pass through the stages: C collects, and all three learn on"""
+    curiosity: CuriosityConfig = field(default_factory=CuriosityConfig)
+    """who plays a part of what later rounds collect: Cs that are evolved to surprise M"""
     mirror: bool = False
     """learn from the mirror image of each episode too: for worlds that look alike in a mirror"""
     evaluation_episodes: int = 100

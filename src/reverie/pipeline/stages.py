@@ -42,18 +42,25 @@ def collect(run: RunFolder, workers: int | str, device: str = "auto") -> None:
         return
     first = experiment.episodes_by(number - 1) if number else 0
     players = _driving(run.at(number - 1)) if number else None
+    plan, curiosity = run.plan.collect, experiment.curiosity
+    curious = curiosity.population * curiosity.generations(plan.episodes) if number else 0
     with run.timed("collect"), Workers(workers) as pool:
-        collect_episodes(
-            experiment.world,
-            Store(run.rollouts),
-            run.plan.collect,
-            experiment.seed,
-            pool,
-            round=number,
-            first=first,
-            players=players,
-            files=players.files if players else (),
-        )
+        if curious < plan.episodes:
+            collect_episodes(
+                experiment.world,
+                Store(run.rollouts),
+                replace(plan, episodes=plan.episodes - curious),
+                experiment.seed,
+                pool,
+                round=number,
+                first=first,
+                players=players,
+                files=players.files if players else (),
+            )
+        if curious:
+            from reverie.pipeline.exploring import explore
+
+            explore(run, run.at(number - 1), Store(run.rollouts), first + plan.episodes - curious, pool)
 
 
 def vision(run: RunFolder, workers: int | str, device: str = "auto") -> None:

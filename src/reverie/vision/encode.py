@@ -81,7 +81,7 @@ def encode_store(model: ConvVAE, store: Store, folder: str | Path, mirror: Actio
                 episode = next(episodes)
                 if mirror is not None and entry.index < 0:
                     episode = _mirrored(episode, mirror)
-                encoded.append(_encode_episode(fast, episode))
+                encoded.append(encode_episode(fast, episode))
                 bar.advance(len(episode.frames))
             write_part(path, part, encoded)
     for path in {*folder.glob("part-*.safetensors"), *folder.glob("mirrored-*.safetensors")} - set(wanted):
@@ -90,7 +90,8 @@ def encode_store(model: ConvVAE, store: Store, folder: str | Path, mirror: Actio
     return Latents(folder)
 
 
-def _encode_episode(model: ConvVAE, episode: Episode) -> LatentEpisode:
+def encode_episode(model: ConvVAE, episode: Episode) -> LatentEpisode:
+    """An episode as a `fast_copy` of V sees it."""
     mu, logvar = (latent.cpu().numpy().astype(np.float16) for latent in encode_frames(model, episode.frames))
     return LatentEpisode(mu, logvar, episode.actions, episode.rewards, episode.terminated)
 
