@@ -7,13 +7,18 @@ from reverie.errors import ReverieError
 
 
 @pytest.mark.parametrize(("features", "size"), [("z", 32), ("zh", 288), ("zch", 544)])
-def test_feature_size(features: str, size: int) -> None:
+def test_feature_size_without_what_m_expects(features: str, size: int) -> None:
     assert ControllerConfig(features=features).feature_size(32, 256) == size
+
+
+@pytest.mark.parametrize(("features", "size"), [("zh", 288), ("zha", 291), ("zcha", 547)])
+def test_what_m_expects_of_c_counts_where_c_sees_it(features: str, size: int) -> None:
+    assert ControllerConfig(features=features).feature_size(32, 256, 3) == size
 
 
 BROKEN = [
     ({"kind": "deep"}, "controller kind is 'deep'; expected linear or hidden"),
-    ({"features": "hz"}, "controller features are 'hz'; expected z, zh or zch"),
+    ({"features": "hz"}, "controller features are 'hz'; expected z, zh, zch, zha or zcha"),
     ({"hidden_size": 0}, "controller hidden_size is 0; expected at least 1"),
 ]
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -34,6 +34,25 @@ def test_features_stand_in_the_papers_order(names: str) -> None:
     parts = {"z": torch.full((5, Z), 1.0), "h": torch.full((5, H), 2.0), "c": torch.full((5, H), 3.0)}
     seen = features(ControllerConfig(features=names), parts["z"], LSTMState(h=parts["h"], c=parts["c"]))
     assert torch.equal(seen, torch.cat([parts[name] for name in names], -1))
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("continuous", torch.tanh), ("discrete", lambda x: x.softmax(-1))])
+def test_c_may_see_the_action_that_m_expects(kind: str, expected: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    config = MemoryConfig(latent_size=Z, action_size=2, hidden_size=H, done_head=True, action_head=True)
+    memory, state = MDNRNN(config, seed=1), LSTMState(h=torch.rand(5, H), c=torch.rand(5, H))
+    actions = ActionSpec(kind, 2)  # type: ignore[arg-type]
+    senses = Senses(VISION, memory, ControllerConfig(features="zcha"), actions)
+    z = torch.rand(5, Z)
+    seen = senses.features(AgentState(state, torch.zeros(5)), z)
+    said = memory.predict(state.h).action
+    assert said is not None
+    assert seen.shape == (5, senses.feature_size) == (5, Z + 2 * H + 2)
+    torch.testing.assert_close(seen, torch.cat([z, state.c, state.h, expected(said).detach()], -1))
+
+
+def test_an_m_without_an_action_head_expects_nothing_of_c() -> None:
+    with pytest.raises(ReverieError, match=r"^C sees the action that M expects, and M has no action head; train M"):
+        Senses(VISION, MEMORY, ControllerConfig(features="zha"), ACTIONS)
 
 
 def some_state() -> AgentState:

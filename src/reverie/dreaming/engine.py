@@ -20,6 +20,7 @@ from reverie.dreaming.rows import DreamRows, Outcome, PackedMemory
 from reverie.dreaming.starts import Starts
 from reverie.errors import ReverieError
 from reverie.hardware import compute_dtype
+from reverie.memory.habit import habit_of
 from reverie.memory.model import MDNRNN
 from reverie.worlds.spec import WorldSpec
 
@@ -51,6 +52,8 @@ class DreamEngine:
         self.memory = PackedMemory(memory, dtype or compute_dtype(device))
         self.beside = None if beside is None else PackedMemory(beside, self.memory.dtype)
         self.guard = guard
+        seen = beside or memory
+        self.habit = habit_of(seen, spec.actions) if controller.config.sees_habit else None
         self.controller = controller
         self.starts = starts
         self.spec = spec
@@ -87,7 +90,8 @@ def check_dream(memory: MDNRNN, starts: Starts | Moments, spec: WorldSpec) -> No
 def check_features(controller: Controller, memory: MDNRNN) -> None:
     """Raise where C reads features of another length than z and M's state have."""
     kind = controller.config.features
-    given = controller.config.feature_size(memory.config.latent_size, memory.config.hidden_size)
+    sizes = memory.config.latent_size, memory.config.hidden_size, memory.config.action_size
+    given = controller.config.feature_size(*sizes)
     if controller.feature_size != given:
         raise ReverieError(
             f"C reads {controller.feature_size} features ({kind!r}) and M with V gives {given}; "
@@ -103,7 +107,7 @@ class Dreams:
         device = engine.memory.device
         weights = torch.as_tensor(np.asarray(params, np.float32), device=device)
         self._engine = engine
-        self._population = Population(engine.controller, weights, engine.kernel)
+        self._population = Population(engine.controller, weights, engine.kernel, engine.habit)
         self._candidate, self._episode = (
             torch.from_numpy(index.ravel()).to(device) for index in np.indices((len(params), len(seeds)))
         )

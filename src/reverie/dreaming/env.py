@@ -6,7 +6,7 @@ An episode is a function of its seed: `reset(seed=s)` starts the dream that `dre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from reverie.controller.config import ControllerConfig
+from reverie.controller.config import ControllerConfig, Features
 from reverie.controller.model import one_hot_argmax
 from reverie.controller.senses import features as features_of
 from reverie.dreaming.config import DreamConfig
@@ -25,6 +25,7 @@ from reverie.dreaming.rows import DreamRows, PackedMemory
 from reverie.dreaming.starts import Starts
 from reverie.errors import ReverieError
 from reverie.hardware import compute_dtype
+from reverie.memory.habit import habit_of
 from reverie.memory.model import MDNRNN
 from reverie.vision.frames import to_frames
 from reverie.worlds.spec import WorldSpec
@@ -61,7 +62,7 @@ class DreamVectorEnv(VectorEnv):
         spec: WorldSpec,
         config: DreamConfig | None = None,
         num_envs: int = 1,
-        features: Literal["z", "zh", "zch"] = "zh",
+        features: Features = "zh",
         seed: int | None = None,
         vision: ConvVAE | None = None,
         render_mode: str | None = None,
@@ -89,7 +90,9 @@ class DreamVectorEnv(VectorEnv):
         self._rows = DreamRows(packed, num_envs, config.temperature, kernel)
         self._each = torch.arange(num_envs, device=packed.device)
         self._noise = DreamNoise(num_envs, starts)
-        size = self._controller.feature_size(memory.config.latent_size, memory.config.hidden_size)
+        self._habit = habit_of(memory, spec.actions) if self._controller.sees_habit else None
+        sizes = memory.config.latent_size, memory.config.hidden_size, memory.config.action_size
+        size = self._controller.feature_size(*sizes)
         self.single_observation_space = gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.single_action_space = gym.spaces.Box(-1, 1, (spec.actions.size,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -153,7 +156,7 @@ class DreamVectorEnv(VectorEnv):
             raise ReverieError(f"actions have shape {shape}, expected {self.action_space.shape}")
 
     def _observe(self) -> np.ndarray:
-        return features_of(self._controller, self._rows.z, self._rows.state).numpy(force=True).copy()
+        return features_of(self._controller, self._rows.z, self._rows.state, self._habit).numpy(force=True).copy()
 
     @torch.inference_mode()
     def render(self) -> tuple[np.ndarray, ...] | None:
@@ -172,7 +175,7 @@ class DreamEnv(gym.Env):
         starts: Starts,
         spec: WorldSpec,
         config: DreamConfig | None = None,
-        features: Literal["z", "zh", "zch"] = "zh",
+        features: Features = "zh",
         vision: ConvVAE | None = None,
         render_mode: str | None = None,
     ) -> None:

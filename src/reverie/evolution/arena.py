@@ -80,7 +80,7 @@ class Arena:
 
     def controller_shape(self) -> Controller:
         """The C that all candidates fill with their parameters."""
-        size = self.controller.feature_size(self.latent_size, self.memory_size)
+        size = self.controller.feature_size(self.latent_size, self.memory_size, self.spec.actions.size)
         return Controller(self.controller, size, self.spec.actions)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reverie.controller.senses import features
+from reverie.errors import ReverieError
 from reverie.memory.lstm import LSTMState
 from reverie.memory.model import MDNRNN
 from reverie.vision.model import ConvVAE
@@ -124,6 +125,11 @@ class Actor(nn.Module):
         super().__init__()
         self.controller, self.memory_size = controller, memory_size
         self.register_buffer("params", torch.as_tensor(np.asarray(params, np.float32))[None])
+        if controller.config.sees_habit:
+            raise ReverieError(
+                f"C sees {controller.config.features!r}, with the action that M expects, which the lab's page cannot "
+                "show; open a run whose controller.features are z, zh or zch"
+            )
         self.inputs = {"z": ("z",), "zh": ("z", "h"), "zch": ("z", "h", "c")}[controller.config.features]
 
     def forward(self, z: Tensor, h: Tensor | None = None, c: Tensor | None = None) -> Tensor:

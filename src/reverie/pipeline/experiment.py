@@ -113,6 +113,7 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
     if experiment.mirror:
         world.actions.require_sides()
     _require_dream(experiment)
+    _require_habit(experiment)
     head = dream_head(world)
     if experiment.evolution.where == "dream" and not getattr(memory, head):
         raise ReverieError(
@@ -130,6 +131,23 @@ def _require_dream(experiment: Experiment) -> None:
     if experiment.evolution.where == "world" and experiment.guards != GuardsConfig():
         raise ReverieError(
             "guards hold in dreams, and C is evolved in the world; leave them out, or use --evolve-in dream"
+        )
+
+
+def _require_habit(experiment: Experiment) -> None:
+    """Refuse a C that is to see what M expects of it where M does not say so."""
+    features = experiment.controller.features
+    if not experiment.controller.sees_habit:
+        return
+    if not experiment.memory.action_head:
+        raise ReverieError(
+            f"controller.features are {features!r}, and memory.action_head is False: M does not say what it expects C "
+            "to do; set it, or leave the a out"
+        )
+    if experiment.dreams_to_learn:
+        raise ReverieError(
+            f"controller.features are {features!r}, and C by gradients does not see what M expects of it; "
+            "leave the a out, or set gradient.updates to 0"
         )
 
 
