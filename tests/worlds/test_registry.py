@@ -17,6 +17,7 @@ SPECS = [
     WorldSpec("carracing", ActionSpec("driving", 3), "predicted", 1000),
     WorldSpec("carracing-envpool", ActionSpec("driving", 3), "predicted", 1000),
     WorldSpec("tiny", ActionSpec("continuous", 1), "predicted", 100),
+    WorldSpec("climb", ActionSpec("continuous", 1), "predicted", 150),
     WorldSpec("Pendulum-v1", ActionSpec("continuous", 1), "predicted", 200),
     WorldSpec("CartPole-v1", ActionSpec("discrete", 2), "predicted", 500),
     WorldSpec("reverie.worlds.tiny:reverie/Tiny-v0", ActionSpec("continuous", 1), "predicted", 100),
@@ -28,7 +29,7 @@ def test_specs(spec: WorldSpec) -> None:
     assert world_spec(spec.name) == spec
 
 
-@pytest.mark.parametrize("name", ["doom", "carracing", "tiny", "reverie.worlds.tiny:reverie/Tiny-v0"])
+@pytest.mark.parametrize("name", ["doom", "carracing", "tiny", "climb", "reverie.worlds.tiny:reverie/Tiny-v0"])
 def test_every_world_keeps_the_contract(name: str) -> None:
     if name == "doom":
         pytest.importorskip("vizdoom")
@@ -71,7 +72,7 @@ def test_envpools_car_is_a_world_by_its_name(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_describe_names_every_world() -> None:
     lines = describe().splitlines()
-    assert [line.split()[0] for line in lines[:-1]] == world_names() == ["doom", "carracing", "tiny"]
+    assert [line.split()[0] for line in lines[:-1]] == world_names() == ["doom", "carracing", "tiny", "climb"]
 
 
 def test_describe_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ DESCRIPTIONS = {
     "doom": "ViZDoom's Take Cover: step left and right to survive fireballs",
     "carracing": "CarRacing-v3: drive around a track, in Gymnasium's engine or EnvPool's",
     "tiny": "Follow: keep a bar as long as one that wanders; learned in under a minute",
+    "climb": "Climb: swing out of a valley that random play does not leave",
 }
 
 SKILLED_DOOM = re.compile(r"doom-skill-(-?\d+)")
@@ -60,6 +61,10 @@ def world_spec(name: str) -> WorldSpec:
         from reverie.worlds.tiny import TINY
 
         return TINY
+    if name == "climb":
+        from reverie.worlds.climb import CLIMB
+
+        return CLIMB
     from reverie.worlds.generic import generic_spec
 
     _check_known(name)
@@ -123,6 +128,10 @@ def _backend(name: str, num_envs: int, engine: Engine) -> Backend:
         from reverie.worlds.tiny import FollowGames
 
         return FollowGames(num_envs)
+    if name == "climb":
+        from reverie.worlds.climb import ClimbGames
+
+        return ClimbGames(num_envs)
     from reverie.worlds.generic import GenericWorld
 
     return SerialBackend(lambda: GenericWorld(name), num_envs)
