@@ -76,7 +76,8 @@ class Arena:
     @property
     def places(self) -> list[Path]:
         """The files and folders that it is opened from."""
-        return [place for place in (self.vision, self.memory, self.latents, self.beside) if place is not None]
+        parts = (self.vision, self.memory, self.latents, self.beside, *self.members)
+        return [place for place in parts if place is not None]
 
     def controller_shape(self) -> Controller:
         """The C that all candidates fill with their parameters."""
@@ -119,9 +120,11 @@ def _guarded(arena: Arena, version: tuple[str, ...]) -> tuple[DreamEngine, ...]:
     assert arena.latents is not None
     assert arena.guards is not None
     memories = [_memory(arena), *map(load_memory, arena.members)]
-    starts: Starts | Moments = load_starts(arena.latents)
+    starts: Starts | Moments
     if arena.guards.starts == "anywhere":
         starts = recorded_moments(memories, Latents(arena.latents), arena.spec.actions)
+    else:
+        starts = load_starts(arena.latents)
     return guarded_engines(memories, arena.controller_shape(), starts, arena.spec, arena.dream, arena.guards)
 
 
@@ -145,7 +148,7 @@ def _memory(arena: Arena) -> MDNRNN:
 
 def _version(arena: Arena) -> tuple[str, ...]:
     """Changes when V, M or the latents are made again, so that no process goes on with old ones."""
-    places = [place for place in (arena.vision, arena.memory, arena.latents, arena.beside) if place is not None]
-    places += arena.members
-    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.glob("*.safetensors")))]
+    files = [
+        file for place in arena.places for file in ([place] if place.is_file() else sorted(place.glob("*.safetensors")))
+    ]
     return tuple(f"{file}:{file.stat().st_mtime_ns}" for file in files)

@@ -17,9 +17,13 @@ MODELS = ("vision", "memory", "beside")
 
 
 def travelling(arena: Arena, folder: Path) -> Arena:
-    """The same arena over files in `folder`: V's and M's weights to the last bit, and the starts of its dreams."""
+    """The same arena over files in `folder`: V's and M's weights to the last bit, and the starts of its dreams.
+
+    Dreams that begin inside episodes need all latents; further members stay as they are.
+    """
     changes: dict[str, Path] = {}
-    for name in (*MODELS, "latents"):
+    inside = arena.guards is not None and arena.guards.starts == "anywhere"
+    for name in MODELS if inside else (*MODELS, "latents"):
         place: Path | None = getattr(arena, name)
         if place is None or place.is_file():
             continue
