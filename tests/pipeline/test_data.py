@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from reverie.cli import main
 from reverie.errors import ReverieError
+from reverie.hardware import single_thread
 from reverie.pipeline.data import learning_from, take_in
 from reverie.pipeline.listing import command_of
 from reverie.pipeline.presets import make_experiment
@@ -15,6 +17,7 @@ from reverie.rollouts.minari_data import export_minari
 from reverie.rollouts.store import Store
 from reverie.worlds.tiny import TINY
 from tests.rollouts.episodes import make_episode
+from tests.runs import small_run
 
 minari = pytest.importorskip("minari", reason="Minari is not installed: pip install 'reverie[minari]'")
 pytest.importorskip("h5py", reason="Minari needs h5py: pip install 'reverie[minari]'")
@@ -46,3 +49,21 @@ def test_a_run_on_a_data_set(store: Store, tmp_path: Path) -> None:
     export_minari(store, TINY, "held-v0")
     with pytest.raises(ReverieError, match="was made to learn from minari:held-v0, which has changed since"):
         take_in(run)
+
+
+def test_a_run_on_another_run_s_episodes_ends_with_its_bits(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Out of one run by the command line, into another: V, M, C and the scores are the same."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    run, data = tmp_path / "run", "minari:tiny/all-v0"
+    for words in (["export", str(finished), "--to", data], [*small_run(run), "--data", data]):
+        with single_thread(), pytest.raises(SystemExit) as stop:
+            main(words)
+        assert stop.value.code == 0, capsys.readouterr().err
+    for pattern in ("rollouts/episodes/*", "memory/step-*", "controller/best.safetensors", "scores/*.json"):
+        expected = sorted(finished.glob(pattern))
+        assert expected
+        for file in expected:
+            assert (run / file.relative_to(finished)).read_bytes() == file.read_bytes(), file

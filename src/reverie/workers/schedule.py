@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from reverie.errors import ReverieError
 
 TRIES = 3  # deaths that a task may cause before it is at fault itself
-SLOW = 3.0  # times the median: an idle worker begins the same task too, and whoever ends first counts
+SLOW = 2.0  # times the median: an idle worker begins the same task too, and whoever ends first counts
 LATE = 20.0  # times the median: the worker is given up
 LEAST_SLOW_S, LEAST_LATE_S = 0.5, 60.0  # below them nobody is slow or late
 FIRST_LATE_S = 1800.0  # while no task has ended, and so none tells how long they take
