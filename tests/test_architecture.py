@@ -17,6 +17,7 @@ SOURCE = Path(reverie.__file__).parent
 ROOMS = [
     "errors",
     "hardware",
+    "native",
     "files",
     "progress",
     "tracking",

@@ -1,55 +1,9 @@
 /* What a dream computes between two matrix products, each in one pass over memory.
 
-   Plain loops that a C compiler turns into vector instructions; kernel.py compiles this file with and without BF16.
-   Matrices are row-major. `real` is the type of what matrices multiply; sums, c and z are float. */
+   Plain loops that a C compiler turns into vector instructions; compiled with and without BF16. Matrices are row-major;
+   sums, c and z are float. */
 
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-#ifdef BF16
-typedef uint16_t real;
-
-static inline float load(real x) {
-    uint32_t bits = (uint32_t)x << 16;
-    float value;
-    memcpy(&value, &bits, 4);
-    return value;
-}
-
-/* Rounds to nearest, ties to even. */
-static inline real store(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    return (real)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-#else
-typedef float real;
-static inline float load(real x) { return x; }
-static inline real store(float x) { return x; }
-#endif
-
-/* exp to 2e-7, relative: 2^n times a polynomial (Cephes' expf). A call to the C library's would not be vectorised. */
-static inline float exponential(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 87.0f ? 87.0f : x;
-    float n = rintf(x * 1.44269504f);
-    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    int32_t bits = ((int32_t)n + 127) << 23;
-    float scale;
-    memcpy(&scale, &bits, 4);
-    return p * scale;
-}
-
-static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
-static inline float tangent(float x) { return 2.0f * sigmoid(2.0f * x) - 1.0f; }
+#include "arithmetic.h"
 
 /* The LSTM cell: gates [rows, 4H] in the order i, f, g, o, bias [4H], c [rows, H] replaced, h [rows, H] written. */
 void cell(int64_t rows, int64_t H, const real *restrict gates, const float *restrict bias, float *restrict c,
@@ -115,6 +69,7 @@ void sample(int64_t rows, int64_t Z, int64_t K, const real *restrict outputs, in
 
 static inline float dot(int64_t n, const float *restrict a, const float *restrict b) {
     float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
     for (int64_t k = 0; k < n; k++) sum += a[k] * b[k];
     return sum;
 }
@@ -131,6 +86,7 @@ void linear(int64_t rows, int64_t Z, int64_t H, int64_t A, const float *restrict
             float sum = dot(Z, w, z + row * Z);
             if (c) sum += dot(H, w + Z, c + row * H);
             w += features - H;
+#pragma omp simd reduction(+ : sum)
             for (int64_t k = 0; k < H; k++) sum += w[k] * load(h[k]);
             outputs[row * A + a] = sum;
         }

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reverie.memory.batch import Batch
+from reverie.memory.kernel import load_kernel
 from reverie.memory.lstm import LSTMState
 from reverie.memory.mixture import HALF_LOG_TAU
 from reverie.memory.model import MDNRNN
@@ -72,6 +73,11 @@ class _MixtureNLL(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, outputs: Tensor, z: Tensor, mixtures: int) -> Tensor:
+        kernel = load_kernel(outputs.dtype) if z.dtype == torch.float32 and z.device.type == "cpu" else None
+        if kernel is not None:
+            nll, gradient = kernel.mixture(mixtures, outputs, z.contiguous())
+            ctx.save_for_backward(gradient)
+            return nll.sum() / z.numel() + HALF_LOG_TAU
         gradient = torch.empty(outputs.shape, dtype=outputs.dtype, device=outputs.device)
         total = z.new_zeros(())
         for some, target, slope in zip(*(part.split(CHUNK_ROWS) for part in (outputs, z, gradient)), strict=True):

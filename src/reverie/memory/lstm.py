@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reverie.memory.kernel import Kernel, load_kernel
+
 FORGET_BIAS = 1.0
 
 
@@ -82,15 +84,13 @@ class _Window(torch.autograd.Function):
         cells = c.new_empty(steps + 1, *c.shape)
         hidden[0], cells[0] = h, c
         cuts = (keep == 0).any(1).tolist()
+        kernel = _kernel(gates, c)
+        run_cell = kernel.cell if kernel else _cell
         for t in range(steps):
             h, c = hidden[t], cells[t]
             if cuts[t]:
                 h, c = LSTMState(h, c).kept(keep[t])
-            active = gates[t].addmm_(h, weight).to(c.dtype).sigmoid_()
-            gates[t] = active
-            i, f, s, o = active.chunk(4, -1)
-            torch.mul(f, c, out=cells[t + 1]).addcmul_(i, s, value=2).sub_(i)
-            hidden[t + 1] = _tanh(cells[t + 1]).mul_(o)
+            run_cell(gates[t].addmm_(h, weight), c, cells[t + 1], hidden[t + 1])
         ctx.save_for_backward(x, keep, hidden, gates, cells, input_weight, hidden_weight)
         ctx.cuts = cuts
         return hidden[1:], cells[-1].clone()
@@ -102,19 +102,20 @@ class _Window(torch.autograd.Function):
         d_gates = torch.empty_like(gates)
         scale = _gate_scale(gates[0, 0], 4)
         weight = hidden_weight * scale[:, None]
-        d_h, d_c = torch.zeros_like(d_c), d_c.clone()
+        kernel, d_hidden = _kernel(gates, cells), d_hidden.contiguous()
+        go_back = kernel.cell_backward if kernel else _cell_backward
+        d_h, d_c = torch.zeros_like(hidden[0]), d_c.clone()
         for t in reversed(range(len(x))):
-            d_h += d_hidden[t]
             before = cells[t] * keep[t, :, None] if ctx.cuts[t] else cells[t]
-            d_gates[t], d_c = _cell_backward(gates[t].to(d_c.dtype), before, cells[t + 1], d_h, d_c)
-            d_h = (d_gates[t] @ weight).to(d_c.dtype)
+            go_back(gates[t], before, cells[t + 1], d_hidden[t], d_h, d_c, d_gates[t])
+            d_h = d_gates[t] @ weight
             if ctx.cuts[t]:
                 d_h, d_c = LSTMState(d_h, d_c).kept(keep[t])
         d_x = d_gates @ (input_weight * scale[:, None]) if ctx.needs_input_grad[0] else None
         entered = torch.cat([x, hidden[:-1] * keep[..., None].to(x.dtype), torch.ones_like(x[..., :1])], -1)
         d_weights = (d_gates.flatten(0, 1).t() @ entered.flatten(0, 1)) * scale[:, None]  # one matmul for all three
         d_input_weight, d_hidden_weight, d_bias = d_weights.split((x.shape[-1], hidden.shape[-1], 1), -1)
-        return d_x, None, d_h, d_c, d_input_weight, d_hidden_weight, d_bias.squeeze(-1)
+        return d_x, None, d_h.to(d_c.dtype), d_c, d_input_weight, d_hidden_weight, d_bias.squeeze(-1)
 
 
 def _gate_scale(like: Tensor, factor: float) -> Tensor:
@@ -128,20 +129,35 @@ def _tanh(x: Tensor) -> Tensor:
     return torch.mul(x, 2).sigmoid_().mul_(2).sub_(1)
 
 
-def _cell_backward(active: Tensor, before: Tensor, after: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Tensor, Tensor]:
-    """Pass the gradients of h and c back through one step with gates `active` [B, 4H], from c `before` to `after`.
+def _cell(gates: Tensor, before: Tensor, after: Tensor, h: Tensor) -> None:
+    """`Kernel.cell` without a compiler."""
+    active = gates.to(after.dtype).sigmoid_()
+    gates.copy_(active)
+    i, f, s, o = active.chunk(4, -1)
+    torch.mul(f, before, out=after).addcmul_(i, s, value=2).sub_(i)
+    h.copy_(_tanh(after).mul_(o))
 
-    Returns those of the gates before their nonlinearities (g's divided by 4) and of `before`.
-    """
+
+def _cell_backward(
+    gates: Tensor, before: Tensor, after: Tensor, d_output: Tensor, d_next: Tensor, d_c: Tensor, d_gates: Tensor
+) -> None:
+    """`Kernel.cell_backward` without a compiler."""
+    active, d_h = gates.to(d_c.dtype), d_next.to(d_c.dtype) + d_output
     i, f, s, o = active.chunk(4, -1)
     tanh_c = _tanh(after)
     d_out = d_h * o
-    d_c = (d_c + d_out).addcmul_(d_out.mul_(tanh_c), tanh_c, value=-1)
-    d_gates = torch.addcmul(active, active, active, value=-1)
-    d_gates.unflatten(-1, (4, -1))[:, :3].mul_(d_c.unsqueeze(1))
-    d_i, d_f, d_g, d_o = d_gates.chunk(4, -1)
+    d_c.add_(d_out).addcmul_(d_out.mul_(tanh_c), tanh_c, value=-1)
+    slope = torch.addcmul(active, active, active, value=-1)
+    slope.unflatten(-1, (4, -1))[:, :3].mul_(d_c.unsqueeze(1))
+    d_i, d_f, d_s, d_o = slope.chunk(4, -1)
     d_i.mul_(torch.mul(s, 2).sub_(1))
     d_f.mul_(before)
-    d_g.mul_(i)
+    d_s.mul_(i)
     d_o.mul_(tanh_c.mul_(d_h))
-    return d_gates, d_c.mul_(f)
+    d_gates.copy_(slope)
+    d_c.mul_(f)
+
+
+def _kernel(gates: Tensor, c: Tensor) -> Kernel | None:
+    """The compiled cell, where there is one for these dtypes and this device."""
+    return load_kernel(gates.dtype) if c.dtype == torch.float32 and c.device.type == "cpu" else None
