@@ -54,6 +54,8 @@ def _iterate(words: w.Iterate, settings: list[str]) -> Result:
     from reverie.pipeline.run import run
     from reverie.pipeline.run_folder import open_run
 
+    if words.curiosity is not None:
+        settings = [*settings, "--curiosity.weight", str(words.curiosity)]
     experiment = with_rounds(_new_experiment(words, settings), words.rounds)
     folder = words.run_dir or _folder_of(words, "-iterated")
     result = run(experiment, folder, _workers(words.workers), words.device, _tracker(words))

@@ -63,6 +63,8 @@ class Iterate(Run):
         int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: the preset's, or 3)")
     ] = None
     """rounds after the first pass, in each of which C collects and all three learn on"""
+    curiosity: Annotated[float | None, DisallowNone, arg(metavar="W", help_behavior_hint="(default: 0)")] = None
+    """the weight of M's surprise for Cs that play half of what a round collects; the same as --curiosity.weight"""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from reverie.errors import ReverieError
+
+Features = Literal["z", "zh", "zch", "zha", "zcha"]
 
 
 @dataclass(frozen=True)
@@ -14,8 +16,8 @@ class ControllerConfig:
 
     kind: Literal["linear", "hidden"] = "linear"
     """linear: one layer; hidden: one layer of tanh units before it"""
-    features: Literal["z", "zh", "zch"] = "zh"
-    """what C sees, in this order: the latent z, M's cell state c, M's hidden state h"""
+    features: Features = "zh"
+    """what C sees, in this order: the latent z, M's cell state c and hidden state h, the action a that M expects"""
     hidden_size: int = 40
     """tanh units of kind "hidden" (ignored by "linear")"""
     bias: bool = True
@@ -24,11 +26,23 @@ class ControllerConfig:
     def __post_init__(self) -> None:
         if self.kind not in ("linear", "hidden"):
             raise ReverieError(f"controller kind is {self.kind!r}; expected linear or hidden")
-        if self.features not in ("z", "zh", "zch"):
-            raise ReverieError(f"controller features are {self.features!r}; expected z, zh or zch")
+        if self.features not in get_args(Features):
+            known = get_args(Features)
+            raise ReverieError(
+                f"controller features are {self.features!r}; expected {', '.join(known[:-1])} or {known[-1]}"
+            )
         if self.hidden_size < 1:
             raise ReverieError(f"controller hidden_size is {self.hidden_size}; expected at least 1")
 
-    def feature_size(self, latent_size: int, memory_size: int) -> int:
-        """The length F of the vector that C sees, for a latent of `latent_size` and an M of `memory_size` units."""
-        return latent_size + memory_size * (len(self.features) - 1)
+    @property
+    def sees_habit(self) -> bool:
+        """Whether C sees the action that M expects of it."""
+        return "a" in self.features
+
+    def feature_size(self, latent_size: int, memory_size: int, action_size: int = 0) -> int:
+        """The length F of the vector that C sees, for a latent of `latent_size` and an M of `memory_size` units.
+
+        action_size: of the action that M expects, which counts where C sees it
+        """
+        states = sum(state in self.features for state in "ch")
+        return latent_size + memory_size * states + action_size * self.sees_habit

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reverie.controller.config import ControllerConfig
 from reverie.errors import ReverieError
+from reverie.memory.habit import Habit, habit_of
 from reverie.memory.lstm import LSTMState
 from reverie.memory.model import MDNRNN
 from reverie.vision.encode import encode_frames
@@ -20,11 +21,14 @@ from reverie.vision.model import ConvVAE, fast_copy
 from reverie.worlds.spec import ActionSpec
 
 
-def features(config: ControllerConfig, z: Tensor, memory: LSTMState) -> Tensor:
-    """z, [z, h] or [z, c, h] along the last axis, [..., F]."""
+def features(config: ControllerConfig, z: Tensor, memory: LSTMState, habit: Habit | None = None) -> Tensor:
+    """z, [z, h] or [z, c, h] along the last axis, and behind it what `habit` expects of C where C sees it: [..., F]."""
     if config.features == "z":
         return z
-    parts = [z, memory.h] if config.features == "zh" else [z, memory.c, memory.h]
+    parts = [z, memory.c, memory.h] if "c" in config.features else [z, memory.h]
+    if config.sees_habit:
+        assert habit is not None, "C sees M's habit, and none was given"
+        parts.append(habit(memory.h))
     return torch.cat(parts, -1)
 
 
@@ -71,6 +75,7 @@ class Senses:
         # the layout spares small batches a part of what a convolution does to its weights before it can multiply them
         self.vision = fast_copy(vision).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.memory = None if memory is None else memory.eval()
+        self.habit = None if memory is None or not config.sees_habit else habit_of(memory, actions)
         self.config, self.actions, self.sample_z = config, actions, sample_z
         self.latent_size = vision.latent_size
         self.memory_size = 0 if memory is None else memory.config.hidden_size
@@ -78,7 +83,7 @@ class Senses:
     @property
     def feature_size(self) -> int:
         """F, the length of what C sees."""
-        return self.config.feature_size(self.latent_size, self.memory_size)
+        return self.config.feature_size(self.latent_size, self.memory_size, self.actions.size)
 
     def initial(self, n: int) -> AgentState:
         """The state of n agents whose episodes start."""
@@ -105,4 +110,4 @@ class Senses:
 
     def features(self, state: AgentState, z: Tensor) -> Tensor:
         """What C sees, float32 [n, F]."""
-        return features(self.config, z, state.memory)
+        return features(self.config, z, state.memory, self.habit)
