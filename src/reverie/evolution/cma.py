@@ -14,6 +14,7 @@ from reverie.workers.seeds import generator
 MATRICES = ("C", "B")  # covariance and its eigenvectors, [n, n]
 VECTORS = ("mean", "D", "pc", "ps")  # D: roots of the eigenvalues; pc, ps: the two evolution paths, [n]
 COUNTERS = ("generation", "told", "decomposed")
+MOST = 10**7  # of whatever a state counts
 
 
 class CMAES:
@@ -164,9 +165,11 @@ def _check_state(arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
     missing += [name for name in ("size", "population", "seed", "sigma", *COUNTERS) if name not in state]
     if missing:
         raise DamagedFileError(f"CMA-ES state lacks {', '.join(missing)}; it is not a checkpoint of the controller")
-    size, counters = state["size"], [state[name] for name in ("size", "population", "seed", *COUNTERS)]
-    if any(type(count) is not int or count < 0 for count in counters) or not isinstance(state["sigma"], int | float):
-        raise DamagedFileError(f"CMA-ES state has counters {counters} and sigma {state['sigma']!r:.50}")
+    size, counters = state["size"], [state[name] for name in ("size", "population", *COUNTERS)]
+    fits = all(type(count) is int and 0 <= count <= MOST for count in counters)
+    if not fits or type(state["seed"]) is not int or type(state["sigma"]) is not float:
+        found = f"counters {counters!s:.100}, seed {state['seed']!r:.50} and sigma {state['sigma']!r:.50}"
+        raise DamagedFileError(f"CMA-ES state has {found}")
     shapes = dict.fromkeys(MATRICES, (size, size)) | dict.fromkeys(VECTORS, (size,))
     for name, shape in shapes.items():
         if arrays[name].shape != shape or arrays[name].dtype != np.float64:

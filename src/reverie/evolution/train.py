@@ -163,7 +163,7 @@ def _resume(
             )
     try:
         return _restored(checkpoint)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DamagedFileError(
             f"{folder} holds no search in step {checkpoint.step} ({error!s:.200}); remove it to evolve C again"
         ) from None
