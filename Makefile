@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check browser
+.PHONY: help setup run test check browser fuzz chaos
 
 help:
 	@echo "make run    set up, then learn Doom's world, train in the dream, score in the game (about 15 minutes)"
 	@echo "make test   set up, then every check: format, lint, types, tests"
 	@echo "make browser  install Debian's Chromium, which the tests of the lab drive where they find it"
+	@echo "make fuzz   10,000 mutated files for the readers; make chaos   200 kill -9 and other faults (minutes each)"
 	@echo "make setup  only create .venv and install what constraints.txt pins"
 
 setup: $(VENV)/.installed
@@ -30,6 +31,12 @@ check:
 	$(BIN)/ruff check src tests docs/images
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+fuzz: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --cases 10000
+
+chaos: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos --kills 200
 
 browser:
 	command -v chromium || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }

@@ -1,0 +1,74 @@
+"""Whether a run that was disturbed is the one that nothing disturbed, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RATES = {"frames_per_second", "updates_per_second", "seconds"}
+
+
+def differences(run: Path, reference: Path) -> list[str]:
+    """What of a finished run is not as the undisturbed one has it, bit for bit; empty where all is."""
+    from reverie.rollouts.store import Store
+
+    found = [] if Store(run / "rollouts").entries == Store(reference / "rollouts").entries else ["rollouts"]
+    if not (reference / "vision").exists():  # only collected
+        return found
+    for stage in ("vision", "memory", "controller"):
+        if _checkpoint(run / stage) != _checkpoint(reference / stage):
+            found.append(f"{stage}'s checkpoint")
+        if _rows(run / stage) != _rows(reference / stage):
+            found.append(f"{stage}'s metrics")
+    found += [name for name in _arrays(reference) if _arrays(run).get(name) != _arrays(reference)[name]]
+    found += [name for name in _scores(reference) if _scores(run).get(name) != _scores(reference)[name]]
+    return found
+
+
+def faults_of(run: Path) -> list[str]:
+    """What `reverie verify` says of a run."""
+    from reverie.pipeline.verify import verify_run
+
+    if not (run / "config.json").exists():  # killed before it was made
+        return []
+    return [f"{problem.file} {problem.problem}" for problem in verify_run(run)]
+
+
+def strays(*folders: Path) -> list[str]:
+    """Temporary files, and anything at all in a scratch folder."""
+    run, *scratch = folders
+    left = [str(path) for path in run.rglob("*.tmp")]
+    return left + [str(path) for folder in scratch for path in folder.rglob("*")]
+
+
+def _checkpoint(folder: Path) -> Any:
+    from reverie.files.checkpoint import latest_checkpoint
+
+    checkpoint = latest_checkpoint(folder)
+    assert checkpoint is not None, folder
+    return checkpoint.step, checkpoint.state, _bits(checkpoint.arrays)
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    from reverie.files.metrics import read_metrics
+
+    rows = read_metrics(folder / "metrics.jsonl")
+    return [{name: value for name, value in row.items() if name not in RATES} for row in rows]
+
+
+def _arrays(run: Path) -> dict[str, Any]:
+    from reverie.files.arrays import load_arrays
+
+    files = [*sorted((run / "latents").glob("*.safetensors")), run / "controller" / "best.safetensors"]
+    loaded = {file.name: load_arrays(file) for file in files}  # arrays, for the order of the metadata varies
+    return {name: (_bits(arrays), metadata) for name, (arrays, metadata) in loaded.items()}
+
+
+def _scores(run: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted((run / "scores").glob("*.json"))}
+
+
+def _bits(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
