@@ -24,6 +24,8 @@ PATIENCE = {  # a busy machine takes long to start four nodes
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_agent_register_timeout_ms": "1000000",
     "RAY_gcs_server_request_timeout_seconds": "600",
+    "RAY_gcs_rpc_server_connect_timeout_s": "300",
+    "RAY_py_gcs_connect_timeout_s": "300",
 }
 
 pytestmark = [

@@ -33,6 +33,7 @@ class FakeRay(types.ModuleType):
         self.exceptions = types.SimpleNamespace(RayError=FakeRayError)
         self.numbers, self.answers, self.killed = itertools.count(), dict[int, Callable[[], Any]](), list[int]()
         self.puts, self.references = list[Any](), itertools.count()
+        self.gone: set[int] = set()
 
     def init(self, **_: Any) -> None: ...
     def is_initialized(self) -> bool:
@@ -78,13 +79,14 @@ class Actor:
             raise FakeRayError("The actor died.\nModuleNotFoundError: reverie")
 
         def run(parcel: bytes, items: dict[str, Any]) -> int:
-            if fate in ("dies", "hangs"):
-                return ray.refer(fail if fate == "dies" else None)
+            if fate in ("dies", "hangs") or self.number in ray.gone:
+                return ray.refer(None if fate == "hangs" else fail)
             return ray.refer(lambda: seat.run(parcel, items))
 
         def about() -> int:
             version = "0.0.0" if fate == "old" else reverie.__version__
-            return ray.refer(fail if fate == "unborn" else lambda: (version, "node-1"))
+            born = fate != "unborn" and self.number not in ray.gone
+            return ray.refer((lambda: (version, "node-1")) if born else fail)
 
         for name, act in (("run", run), ("about", about), ("tidy", lambda: ray.refer(seat.tidy))):
             setattr(self, name, types.SimpleNamespace(remote=act))
@@ -119,6 +121,15 @@ def test_a_worker_that_dies_is_replaced_and_its_task_tried_again(fake: Callable[
     with Workers("ray") as workers:
         assert workers.map(tasks.square, range(5)) == [0, 1, 4, 9, 16]
     assert next(ray.numbers) == 3
+
+
+def test_workers_that_died_while_idle_cost_a_task_one_try(fake: Callable[..., FakeRay]) -> None:
+    """A node of four went between two generations; a task may lose three workers only by its own fault."""
+    ray = fake(5)
+    with Workers("ray") as workers:
+        workers.map(tasks.square, range(10))
+        ray.gone = {0, 1, 2, 3}
+        assert workers.map(tasks.square, [5]) == [25]
 
 
 def test_a_worker_that_hangs_is_given_up(fake: Callable[..., FakeRay]) -> None:

@@ -50,12 +50,14 @@ def connect(address: str) -> None:
         ) from None
     if ray.is_initialized():
         return
-    where: dict[str, Any] = {"address": address}
+    where: dict[str, Any] = {"address": address, "logging_level": logging.ERROR, "log_to_driver": False}
     if address == LOCAL:
-        found = os.environ.get("RAY_ADDRESS")
-        where = {"address": found} if found else {"include_dashboard": False}
+        where["address"] = os.environ.get("RAY_ADDRESS")
+        where |= {} if where["address"] else {"include_dashboard": False}
+    elif address.startswith("ray://"):  # which takes no more words
+        where = {"address": address}
     try:
-        ray.init(**where, logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(**where)
     except Exception as error:  # Ray raises a dozen kinds, down to RuntimeError
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ReverieError(
@@ -70,6 +72,7 @@ class _Seat:
     def __init__(self, handle: Any) -> None:
         self.handle = handle
         self.ready = False
+        self.asked = False  # whether it lives, and has not answered yet
         self.round = 0  # the `map` that its task belongs to
         self.since = 0.0  # monotonic seconds at which that task was sent
 
@@ -147,17 +150,21 @@ class Cluster:
             return
         self._looked = now
         for seat in list(self._seats.values()):  # at a task that another one ended, in an earlier `map`
-            if seat.ready and seat.round < self._round and now - seat.since > LEAST_LATE_S:
+            if seat.ready and not seat.asked and seat.round < self._round and now - seat.since > LEAST_LATE_S:
                 self._drop(seat, schedule, f"took longer than {LEAST_LATE_S:.0f} s")
         for _ in range(min(self._cores(), schedule.left) - len(self._seats) - len(self._idle)):
-            handle = self._actor.remote(self._session)
-            self._seats[handle.about.remote()] = _Seat(handle)
-        if any(seat.ready for seat in [*self._idle, *self._seats.values()]):
+            self._ask(_Seat(self._actor.remote(self._session)))
+        if any(seat.ready and not seat.asked for seat in [*self._idle, *self._seats.values()]):
             self._heard = now
         elif now - self._heard > NOBODY_SECONDS:
             raise ReverieError(
                 f"no worker started on the cluster in {NOBODY_SECONDS:.0f} s; `ray status` shows which cores are free"
             )
+
+    def _ask(self, seat: _Seat) -> None:
+        """Have a worker say that it is there before it gets a task."""
+        seat.asked = True
+        self._seats[seat.handle.about.remote()] = seat
 
     def _hand_out(
         self, schedule: Schedule, packer: Packer, function: Callable[[Any], Any], tasks: Sequence[Any]
@@ -187,7 +194,7 @@ class Cluster:
                 self._mourn(seat, schedule, error)
                 continue
             self._idle.append(seat)
-            if not seat.ready:
+            if seat.asked:
                 self._welcome(seat, *said)
             elif seat.round == self._round:
                 index = schedule.ended(seat, time.monotonic())
@@ -199,17 +206,19 @@ class Cluster:
         return found
 
     def _welcome(self, seat: _Seat, version: str, node: str) -> None:
-        seat.ready = True
+        seat.ready, seat.asked = True, False
         if version != reverie.__version__:
             raise ReverieError(f"node {node} has reverie {version}, expected {reverie.__version__} as here; install it")
 
     def _mourn(self, seat: _Seat, schedule: Schedule, error: Exception) -> None:
-        """A worker died, with its node or alone."""
+        """A worker died, alone or with its node: then idle ones are gone too, and no task should find out."""
         said = str(error).strip().splitlines() or [type(error).__name__]
         self._kill(seat)
         self._looked = 0.0  # its core may be free
+        while self._idle:
+            self._ask(self._idle.pop())
         if seat.ready:
-            logger.warning("a worker of the cluster died (%s); its task is tried again", said[0])
+            logger.warning("a worker of the cluster died (%s); what it was at is tried again", said[0])
             schedule.lost(seat, "died")
             return
         self._failed_starts += 1
