@@ -20,7 +20,8 @@ WORLD = "tests.chaos.fragile:reverie-tests/Fragile-v0"
 SIMULATOR = "reverie-tests-simulator"  # among its process's words, by which it is found
 STEPS = 8
 PATIENCE = "REVERIE_CHAOS_PATIENCE"  # seconds, in the environment
-patience.CALL_SECONDS = float(os.environ.get(PATIENCE, "10"))
+if patience.IN_WORKER in os.environ:
+    patience.CALL_SECONDS = float(os.environ.get(PATIENCE, "10"))
 
 PROGRAM = """
 import sys

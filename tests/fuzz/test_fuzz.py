@@ -58,7 +58,7 @@ def test_faults_are_seen(samples: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
     def unpickle(folder: Path) -> object:
         data = (folder / "run" / "timings.json").read_bytes()
-        return pickle.loads(data) if data.startswith(b"\x80") else None
+        return pickle.loads(data).close() if data.startswith(b"\x80") else None
 
     bad = {
         "crash": lambda folder: json.loads((folder / "run" / "timings.json").read_text()),

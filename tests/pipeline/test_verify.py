@@ -177,7 +177,8 @@ def test_a_manifest_that_contradicts_its_episodes(old: bytes, new: bytes, fault:
 def test_every_round_is_checked(run: Path) -> None:
     content = read_json(run / "config.json")
     del content["digest"]
-    content["experiment"]["rounds"]["count"] = 1
+    content["experiment"]["rounds"] |= {"count": 1, "episodes": 1}
+    content["experiment"]["collect"]["episodes"] = 65  # and one of the round
     replace(run / "config.json", json.dumps(content).encode())
     for folder in ("memory", "controller", "scores"):
         copy_run(run / folder, run / "round-1" / folder)

@@ -57,7 +57,7 @@ def read_episode(path: Path, steps: int, origin: Origin) -> Episode:
         about = _about(file)
         found = {name: about.get(name) for name in asdict(origin)}
         if found != asdict(origin):
-            raise damaged(str(path), f"it says {found}, but the manifest {asdict(origin)}")
+            raise damaged(str(path), f"it says {found!s:.200}, but the manifest {asdict(origin)!s:.200}")
         frames = _read_frames(file, path, 0, steps + 1, steps + 1)
         actions, rewards = file.get_tensor("actions"), file.get_tensor("rewards")
         if not np.isfinite(actions).all() or not np.isfinite(rewards).all():
