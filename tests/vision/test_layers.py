@@ -7,7 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from reverie.vision.layers import transposed_conv, transposed_conv_from_point, transposed_conv_to_pixels
+from reverie.vision.layers import (
+    conv_to_few_pixels,
+    transposed_conv,
+    transposed_conv_from_point,
+    transposed_conv_to_pixels,
+)
 
 Form = Callable[[torch.Tensor, nn.ConvTranspose2d], torch.Tensor]
 
@@ -61,3 +66,19 @@ def test_each_form_has_the_gradients_of_its_layer(
         return form(x, layer)
 
     assert torch.autograd.gradcheck(apply, (x, layer.weight, layer.bias))
+
+
+@pytest.mark.parametrize("size", [6, 7, 9])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_product_of_patches_is_the_convolution_with_its_gradients(size: int, layout: torch.memory_format) -> None:
+    layer = nn.Conv2d(3, 5, 4, stride=2).double().to(memory_format=layout)  # type: ignore[call-overload]
+    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = x.contiguous(memory_format=layout).requires_grad_()
+    expected, found = layer(x), conv_to_few_pixels(x, layer)
+    torch.testing.assert_close(found, expected)
+    slope = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    given = (x, layer.weight, layer.bias)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, given, slope), torch.autograd.grad(expected, given, slope), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)

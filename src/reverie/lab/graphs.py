@@ -30,7 +30,11 @@ class Encoder(nn.Module):
         self.vision = vision
 
     def forward(self, frame: Tensor) -> tuple[Tensor, Tensor]:
-        return self.vision.encode(frame)
+        vision, y = self.vision, frame
+        for conv in (vision.conv1, vision.conv2, vision.conv3, vision.conv4):
+            y = F.relu(conv(y))
+        y = y.flatten(1)
+        return vision.mu(y), vision.logvar(y)
 
     def example(self) -> tuple[Tensor, ...]:
         """Inputs of the right shapes."""

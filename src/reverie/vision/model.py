@@ -9,7 +9,12 @@ from torch import nn
 from torch.nn.functional import relu
 
 from reverie.hardware import compute_dtype
-from reverie.vision.layers import transposed_conv, transposed_conv_from_point, transposed_conv_to_pixels
+from reverie.vision.layers import (
+    conv_to_few_pixels,
+    transposed_conv,
+    transposed_conv_from_point,
+    transposed_conv_to_pixels,
+)
 from reverie.vision.loss import free_nats, kl_divergence, reconstruction_error
 
 
@@ -41,7 +46,7 @@ class ConvVAE(nn.Module):
         y = relu(self.conv1(x))  # [B, 32, 31, 31]
         y = relu(self.conv2(y))  # [B, 64, 14, 14]
         y = relu(self.conv3(y))  # [B, 128, 6, 6]
-        y = relu(self.conv4(y))  # [B, 256, 2, 2]
+        y = relu(conv_to_few_pixels(y, self.conv4))  # [B, 256, 2, 2]
         y = y.flatten(start_dim=1).to(self.mu.weight.dtype)  # [B, 1024]
         return self.mu(y), self.logvar(y)
 
