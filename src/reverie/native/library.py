@@ -16,7 +16,9 @@ from typing import Any
 
 HEADER = Path(__file__).with_name("arithmetic.h")
 # vectorises as -ffast-math does, but keeps sums in their order where no `omp simd reduction` allows another
-FLAGS = shlex.split("-O3 -march=native -std=gnu11 -fPIC -fopenmp-simd -fno-math-errno -fno-trapping-math -fno-signed-zeros")
+FLAGS = shlex.split(
+    "-O3 -march=native -std=gnu11 -fPIC -fopenmp-simd -fno-math-errno -fno-trapping-math -fno-signed-zeros"
+)
 OPENMP = "-fopenmp"
 COMPILE_SECONDS = 60
 
