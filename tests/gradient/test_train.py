@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from reverie.controller.config import ControllerConfig
-from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.config import DreamConfig, GuardsConfig
 from reverie.dreaming.engine import DreamEngine, dream_returns
+from reverie.dreaming.guarded import guarded_engines
+from reverie.dreaming.moments import Moments
+from reverie.dreaming.starts import Starts
 from reverie.errors import ReverieError
 from reverie.files.checkpoint import latest_checkpoint
 from reverie.files.metrics import read_metrics
@@ -18,6 +21,7 @@ from reverie.gradient import train
 from reverie.gradient.config import GradientConfig
 from reverie.gradient.dreams import EndlessDreams
 from reverie.gradient.train import learn
+from reverie.memory.lstm import LSTMState
 from reverie.worlds.spec import ActionSpec, WorldSpec
 from tests.dreaming import parts
 
@@ -45,17 +49,44 @@ def test_c_learns_what_pays_in_the_dream(spec: WorldSpec, features: str, tmp_pat
         model.input_weight[:, parts.LATENT : parts.LATENT + spec.actions.size] *= 10  # an M that minds what C does
     made = engine(spec=spec, model=model, chosen=ControllerConfig(features=features))  # type: ignore[arg-type]
     config = replace(CONFIG, updates=40, dreams=64, window=16, checkpoint_every=40)
-    params = learn(config, made, tmp_path, 0)
+    params = learn(config, [made], tmp_path, 0)
     returns, _ = dream_returns(made, np.stack([np.zeros_like(params), params]), range(200))
     gain = returns[1] - returns[0]
     assert gain.mean() > 4 * gain.std() / 200**0.5, returns.mean(1)
 
 
-@pytest.mark.parametrize("beside", [False, True], ids=["plain", "with another M beside it"])
+MEMORIES = (parts.memory(0), parts.memory(9))
+
+
+def guarded(starts: Starts | Moments | None = None, **guards: Any) -> tuple[DreamEngine, ...]:
+    memories = MEMORIES if guards.get("members", 1) > 1 else MEMORIES[:1]
+    begin = starts or parts.starts()
+    return guarded_engines(
+        memories, parts.controller(), begin, parts.PREDICTED, CUTOFF, GuardsConfig(**guards), torch.float32
+    )
+
+
+def moments(memories: int = 2) -> Moments:
+    first = parts.starts()
+    drawn = torch.Generator().manual_seed(1)
+    states = [torch.randn(len(first), parts.HIDDEN, generator=drawn) for _ in range(2 * memories)]
+    return Moments(first.mu, first.logvar, tuple(map(LSTMState, states[::2], states[1::2])))
+
+
+DREAMS = {
+    "plain": lambda: (engine(spec=parts.PREDICTED),),
+    "another M beside it": lambda: (engine(spec=parts.PREDICTED, beside=parts.memory(9)),),
+    "Ms in turns": lambda: guarded(moments(), members=2),
+    "an M in doubt": lambda: guarded(moments(), members=2, doubt=1.0),
+    "dropout": lambda: guarded(dropout=0.4),
+}
+
+
+@pytest.mark.parametrize("kind", DREAMS)
 def test_stopped_anywhere_it_ends_with_the_same_bits(
-    beside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = engine(spec=parts.PREDICTED, beside=parts.memory(9) if beside else None)
+    made = DREAMS[kind]()
     straight = learn(CONFIG, made, tmp_path / "straight", 1)
     inner = train._improve
     for call in (1, 2, 5):
@@ -82,12 +113,52 @@ def test_stopped_anywhere_it_ends_with_the_same_bits(
 def test_it_begins_at_the_parameters_that_it_is_given(tmp_path: Path) -> None:
     made = engine(spec=parts.PREDICTED)
     start = parts.candidates(made.controller, 1)[0]
-    near = learn(replace(CONFIG, updates=1, learning_rate=1e-6), made, tmp_path, 1, start)
+    near = learn(replace(CONFIG, updates=1, learning_rate=1e-6), [made], tmp_path, 1, start)
     np.testing.assert_allclose(near, start, atol=1e-4)
 
 
+def test_dreams_begin_with_the_state_of_their_moment() -> None:
+    begin, generator = moments(1), torch.Generator().manual_seed(0)
+    (made,) = guarded(begin)
+    dreams = EndlessDreams(made, 50, generator)
+    h, c = dreams.rows.state
+    known = begin.hidden[0].c
+    which = torch.cdist(c, known).argmin(1)
+    assert (c == known[which]).all()
+    assert not dreams.rows.restart.any()
+    torch.testing.assert_close(h, begin.hidden[0].h[which])
+    off = (dreams.rows.z - torch.from_numpy(begin.mu)[which]) / torch.from_numpy(np.exp(0.5 * begin.logvar))[which]
+    assert 0.8 < float(off.std()) < 1.2
+
+
+def test_each_dream_has_its_own_dropped_cells_from_its_first_step_to_its_last() -> None:
+    generator = torch.Generator().manual_seed(0)
+    dreams = EndlessDreams(guarded(dropout=0.4)[0], 400, generator)
+    assert dreams.rows.dropout is not None
+    first = dreams.rows.dropout.clone()
+    assert float((first == 0).float().mean()) == pytest.approx(0.4, abs=0.02)
+    dreams.step(torch.zeros(400, 3), generator)
+    assert (dreams.rows.dropout == first).all()
+    some = torch.arange(400) < 10
+    dreams.renew(some, generator)
+    assert (dreams.rows.dropout[10:] == first[10:]).all()
+    assert (dreams.rows.dropout[:10] != first[:10]).any()
+
+
+def test_doubt_is_taken_from_the_reward() -> None:
+    rewards = []
+    for doubt in (0.5, 1.0):
+        generator = torch.Generator().manual_seed(0)
+        dreams = EndlessDreams(guarded(members=2, doubt=doubt)[0], 50, generator)
+        rewards.append(dreams.step(torch.zeros(50, 3), generator)[0])
+    plain = 2 * rewards[0] - rewards[1]
+    assert (rewards[0] < plain).all()
+    generator = torch.Generator().manual_seed(0)
+    torch.testing.assert_close(EndlessDreams(guarded()[0], 50, generator).step(torch.zeros(50, 3), generator)[0], plain)
+
+
 def test_metrics_say_what_dreams_bring(tmp_path: Path) -> None:
-    learn(replace(CONFIG, log_every=1), engine(spec=parts.PREDICTED), tmp_path, 1)
+    learn(replace(CONFIG, log_every=1), [engine(spec=parts.PREDICTED)], tmp_path, 1)
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[-1]["dream_steps"] == 6 * 24 * 8
@@ -95,16 +166,16 @@ def test_metrics_say_what_dreams_bring(tmp_path: Path) -> None:
 
 
 def test_another_setting_is_refused(tmp_path: Path) -> None:
-    learn(CONFIG, engine(spec=parts.PREDICTED), tmp_path, 1)
+    learn(CONFIG, [engine(spec=parts.PREDICTED)], tmp_path, 1)
     with pytest.raises(ReverieError, match=r"clip 0.2, asked for 0.3; use the same settings"):
-        learn(replace(CONFIG, clip=0.3), engine(spec=parts.PREDICTED), tmp_path, 1)
-    learn(replace(CONFIG, updates=8), engine(spec=parts.PREDICTED), tmp_path, 1)  # more of the same is welcome
+        learn(replace(CONFIG, clip=0.3), [engine(spec=parts.PREDICTED)], tmp_path, 1)
+    learn(replace(CONFIG, updates=8), [engine(spec=parts.PREDICTED)], tmp_path, 1)  # more of the same is welcome
 
 
 def test_a_loss_that_is_no_number_is_refused(tmp_path: Path) -> None:
     start = np.full(parts.engine(spec=parts.PREDICTED).controller.parameter_count, np.nan)
     with pytest.raises(ReverieError, match=r"C's loss is nan at update 1, expected a finite number; lower"):
-        learn(CONFIG, engine(spec=parts.PREDICTED), tmp_path, 1, start)
+        learn(CONFIG, [engine(spec=parts.PREDICTED)], tmp_path, 1, start)
 
 
 def test_endless_dreams_are_the_engines_dreams() -> None:

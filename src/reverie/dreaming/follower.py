@@ -55,6 +55,10 @@ class Follower:
         """Begin anew with the dreams that began anew in these rows."""
         self._c[rows], self._h[rows], self._restart[rows] = 0, 0, 1
 
+    def wake(self, rows: Tensor, h: Tensor, c: Tensor) -> None:
+        """Give dreams that have just begun in these rows the state of a moment inside an episode."""
+        self._h[rows], self._c[rows], self._restart[rows] = h.to(self._x.dtype), c, 0
+
     def resume(self, h: Tensor, c: Tensor, restart: Tensor) -> None:
         """Go on from what `state` and `restart` were."""
         n = self.count

@@ -67,6 +67,11 @@ class DreamRows:
         self._any_restart = False
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of M's weights and of h."""
+        return self.memory.dtype
+
+    @property
     def z(self) -> Tensor:
         """The latents, a view."""
         return self._z[: self.count]
@@ -81,6 +86,10 @@ class DreamRows:
         self._z[rows], self._x_z[rows] = z, z.to(self._x.dtype)
         self._c[rows], self._x_h[rows], self._x_restart[rows] = 0, 0, 1
         self._any_restart = True
+
+    def wake(self, rows: Tensor, h: Tensor, c: Tensor) -> None:
+        """Give dreams that have just begun in these rows the state of a moment inside an episode."""
+        self._x_h[rows], self._c[rows], self._x_restart[rows] = h.to(self._x.dtype), c, 0
 
     @property
     def restart(self) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ from torch import Tensor
 
 from reverie.dreaming.engine import DreamEngine
 from reverie.errors import ReverieError
-from reverie.evolution.arena import Arena, open_dream
+from reverie.evolution.arena import Arena, open_dream, open_guarded
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
 from reverie.files.training import pack, unpack
 from reverie.gradient.config import GradientConfig
-from reverie.gradient.dreams import EndlessDreams
+from reverie.gradient.dreams import AllDreams
 from reverie.gradient.learner import Experience, Learner, advantages, loss_of
 from reverie.hardware import keep_freed_memory, pin_threads
 from reverie.progress import progress
@@ -30,21 +31,26 @@ RECENT = 1024  # dreams that the mean return shown is taken over
 
 
 def learn(
-    config: GradientConfig, engine: DreamEngine, folder: str | Path, seed: int, start: np.ndarray | None = None
+    config: GradientConfig,
+    engines: Sequence[DreamEngine],
+    folder: str | Path,
+    seed: int,
+    start: np.ndarray | None = None,
 ) -> np.ndarray:
     """Train C in the dream, with checkpoints and metrics.jsonl in `folder`; goes on from the last checkpoint there.
 
     An update is a pure function of the learner, the dreams' state, `seed` and its number, so a run that was killed ends
     with the same bits as one that was not (on the same kind of processor, with as many threads).
+    engines: the dreams, alike in all but their M; each has its share of them
     start: the parameters [n] to begin at, None for zeros
     Returns C's parameters, float64 [n]. Raises ReverieError where the loss is not finite or `folder` holds a training
     with other settings.
     """
     keep_freed_memory()
-    folder, device = Path(folder), engine.memory.device
-    learner = Learner(engine.controller, config, start, torch_seed(seed, "gradient", "weights")).to(device)
+    folder, device = Path(folder), engines[0].memory.device
+    learner = Learner(engines[0].controller, config, start, torch_seed(seed, "gradient", "weights")).to(device)
     optimizer = _optimizer(learner, config)
-    dreams = EndlessDreams(engine, config.dreams, _generator(seed, "begin", device=device))
+    dreams = AllDreams(engines, config.dreams, _generator(seed, "begin", device=device))
     settings = _settings(config, seed)
     done = _resume(folder, learner, optimizer, dreams, settings)
     steps_each = config.dreams * config.window
@@ -74,14 +80,15 @@ def learn(
 def learned(
     config: GradientConfig, arena: Arena, folder: str | Path, seed: int, start: np.ndarray | None = None
 ) -> np.ndarray:
-    """`learn` in the dream of an arena, on as many threads as a training has."""
+    """`learn` in the dreams of an arena, under its guards, on as many threads as a training has."""
     pin_threads()
-    return learn(config, open_dream(arena), folder, seed, start)
+    engines = (open_dream(arena),) if arena.guards is None else open_guarded(arena)
+    return learn(config, engines, folder, seed, start)
 
 
 @torch.no_grad()
 def _survey(
-    dreams: EndlessDreams, learner: Learner, config: GradientConfig, generator: torch.Generator
+    dreams: AllDreams, learner: Learner, config: GradientConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """The mean squares of the features [F] and of the rewards [], over steps that nothing is learned from."""
     squares, paid = torch.zeros_like(learner.scale), torch.zeros_like(learner.reward_scale)
@@ -90,14 +97,14 @@ def _survey(
         choice = learner.policy.draw(learner.outputs(features), learner.log_spread, generator)
         reward, ended, cut = dreams.step(learner.policy.felt(choice), generator)
         squares += features.square().mean(0) / SURVEY
-        paid += _felt_reward(reward, ended, dreams).square().mean() / SURVEY
+        paid += reward.square().mean() / SURVEY
         dreams.renew(ended | cut, generator)
     return squares, paid
 
 
 @torch.no_grad()
 def _dream(
-    dreams: EndlessDreams, learner: Learner, config: GradientConfig, generator: torch.Generator
+    dreams: AllDreams, learner: Learner, config: GradientConfig, generator: torch.Generator
 ) -> tuple[Experience, list[float]]:
     """A window of every dream, [T * n] steps in all, and the returns of the dreams that ended in it."""
     shape, features = (config.window, config.dreams), dreams.see()
@@ -109,7 +116,7 @@ def _dream(
         seen[t], values[t] = features, learner.value(features)
         choice[t] = learner.policy.draw(learner.outputs(features), learner.log_spread, generator)
         reward, ended, cut = dreams.step(learner.policy.felt(choice[t]), generator)
-        rewards[t] = _felt_reward(reward, ended, dreams) / learner.reward_scale
+        rewards[t] = reward / learner.reward_scale
         stops[t] = ended | cut
         if cut.any():
             cut_values[t, cut] = learner.value(dreams.see()[cut])
@@ -121,11 +128,6 @@ def _dream(
     log_chance, _ = learner.policy.odds(learner.outputs(seen.flatten(0, 1)), learner.log_spread, choice.flatten(0, 1))
     parts = (seen.flatten(0, 1), choice.flatten(0, 1), log_chance, found.flatten(), (found + values[:-1]).flatten())
     return Experience(*parts), returns
-
-
-def _felt_reward(reward: Tensor, ended: Tensor, dreams: EndlessDreams) -> Tensor:
-    """What C is to feel: where the reward is to survive, only that a dream ended says anything."""
-    return -ended.float() if dreams.survival else reward
 
 
 def _improve(
@@ -188,7 +190,7 @@ def _save(
     step: int,
     learner: Learner,
     optimizer: torch.optim.Optimizer,
-    dreams: EndlessDreams,
+    dreams: AllDreams,
     settings: dict[str, Any],
 ) -> None:
     carried = {f"dreams.{name}": array for name, array in dreams.to_arrays().items()}
@@ -199,7 +201,7 @@ def _resume(
     folder: Path,
     learner: Learner,
     optimizer: torch.optim.Optimizer,
-    dreams: EndlessDreams,
+    dreams: AllDreams,
     settings: dict[str, Any],
 ) -> int:
     """Load the last checkpoint, where there is one; returns how many updates it has done."""

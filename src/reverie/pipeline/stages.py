@@ -110,7 +110,8 @@ def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None
     params = start.params if start else None
     with run.timed("controller"):
         if run.plan.gradient.updates:
-            params = learned(run.plan.gradient, arena_of(run, "dream"), run.gradient, run.seed, params)
+            dream = _guarded(run, arena_of(run, "dream"))
+            params = learned(run.plan.gradient, dream, run.gradient, run.seed, params)
         with Workers(workers) as pool:
             evolve(run.plan.evolution, _guarded(run, arena), run.controller, run.seed, pool, params)
 
