@@ -34,6 +34,7 @@ ROOMS = [
     "evaluation",
     "pipeline",
     "reproduction",
+    "studies",
     "lab",
     "bench",
     "interface",

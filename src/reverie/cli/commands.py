@@ -116,6 +116,37 @@ def _reproduce(words: w.Reproduce, settings: list[str]) -> Result:
     return Result(json.dumps(found.as_dict()) if words.json else reproduction_table(found))
 
 
+def _study(words: w.Study, settings: list[str]) -> Result:
+    from reverie.files.atomic import write_json
+
+    if words.name not in STUDIES:
+        raise ReverieError(f"cannot study {words.name!r}; expected {' or '.join(STUDIES)}")
+    if words.seeds < 1:
+        raise ReverieError(f"--seeds is {words.seeds}; expected at least 1")
+    if words.weight is not None and words.name != "curiosity":
+        raise ReverieError("--weight is curiosity's; leave it out")
+    folder = words.run_dir or Path("runs") / f"study-{words.name}"
+    study = STUDIES[words.name](words, folder, settings)
+    write_json(folder / "study.json", study.as_dict())
+    return Result(json.dumps(study.as_dict()) if words.json else study.table())
+
+
+def _study_curiosity(words: w.Study, folder: Path, settings: list[str]) -> Any:
+    from reverie.studies.curiosity import WEIGHT, curiosity_study
+
+    weight = WEIGHT if words.weight is None else words.weight
+    return curiosity_study(folder, words.seeds, weight, settings, _workers(words.workers), words.device)
+
+
+def _study_absorption(words: w.Study, folder: Path, settings: list[str]) -> Any:
+    from reverie.studies.absorption import absorption_study
+
+    return absorption_study(folder, words.seeds, settings, _workers(words.workers), words.device)
+
+
+STUDIES = {"curiosity": _study_curiosity, "absorption": _study_absorption}
+
+
 def _export(words: w.Export, settings: list[str]) -> Result:
     from reverie.pipeline.export import export_run
     from reverie.pipeline.run_folder import open_run
@@ -272,6 +303,9 @@ COMMANDS = {
     "controller": Command("Stage", _stage("controller"), "Stage 4: evolve C, in M's dream or in the real world.", True),
     "evaluate": Command("Evaluate", _evaluate, "Score a run's agent over unseen seeds, beside the random policy."),
     "reproduce": Command("Reproduce", _reproduce, "The paper's table beside ours, row by row. Run again to resume."),
+    "study": Command(
+        "Study", _study, "Ablations over several seeds: what curiosity is worth, what M absorbs of C's skill.", True
+    ),
     "export": Command("Export", _export, "Put a finished run's agent into a small folder of its own, to pass on."),
     "report": Command("Report", _report, "Write a run's report: one HTML file of pictures, curves, scores and videos."),
     "lab": Command("Lab", _lab, "Play inside the dream, in the browser: a page of a run's V, M and C."),

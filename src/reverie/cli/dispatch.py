@@ -112,7 +112,9 @@ def _settings_help(kind: type, words: list[str], settings: list[str]) -> str:
         parsed = parse(kind, words, "reverie run")
     except ReverieError:  # no WORLD yet
         return SETTINGS_HELP
-    return SETTINGS_HELP if parsed.world is None else settings_listing(experiment_of(parsed, settings))
+    if getattr(parsed, "world", None) is None:
+        return SETTINGS_HELP
+    return settings_listing(experiment_of(parsed, settings))
 
 
 @contextlib.contextmanager

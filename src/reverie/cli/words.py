@@ -134,6 +134,26 @@ class Reproduce:
 
 
 @dataclass(frozen=True)
+class Study:
+    """The words of `reverie study`."""
+
+    name: Annotated[Positional[str], arg(metavar="{curiosity,absorption}", help_behavior_hint="")]
+    """what is taken away to see what it is worth"""
+    run_dir: Annotated[Path | None, DisallowNone, arg(metavar="DIR", help_behavior_hint="")] = None
+    """where its runs are kept, runs/study-NAME by default"""
+    seeds: int = 5
+    """how many seeds, from 0 on"""
+    weight: Annotated[float | None, DisallowNone, arg(metavar="W", help_behavior_hint="(default: 1)")] = None
+    """of curiosity"""
+    json: Flag = False
+    """print one JSON object on stdout and nothing else"""
+    workers: Workers = None
+    """processes that play, dream and score; 0: only this one. No result depends on it"""
+    device: Device = "auto"
+    """where V and M are trained"""
+
+
+@dataclass(frozen=True)
 class Export:
     """The words of `reverie export`."""
 

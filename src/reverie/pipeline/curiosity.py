@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reverie.errors import ReverieError
 
+CURIOSITY_FILE = "curiosity.jsonl"  # in the folder of a round
 MOST_CANDIDATES = 16  # what one world plays side by side
 
 

@@ -22,6 +22,7 @@ from reverie.memory.model import MDNRNN
 from reverie.memory.sequences import split_episodes
 from reverie.memory.surprise import surprise, usual_surprise
 from reverie.memory.train import load_memory
+from reverie.pipeline.curiosity import CURIOSITY_FILE
 from reverie.pipeline.run_folder import RunFolder
 from reverie.rollouts.block import missing_episodes
 from reverie.rollouts.collect import collect
@@ -36,7 +37,6 @@ from reverie.worlds.registry import world_spec
 from reverie.worlds.spec import WorldSpec
 
 KNOWN_EPISODES = 40  # that tell what is usual
-LOG_FILE = "curiosity.jsonl"
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,7 +91,7 @@ def explore(run: RunFolder, before: RunFolder, store: Store, first: int, workers
     experiment = run.experiment
     config, size = experiment.curiosity, experiment.curiosity.population
     generations = config.generations(experiment.rounds.episodes)
-    log_file = run.memory.parent / LOG_FILE
+    log_file = run.memory.parent / CURIOSITY_FILE
     if not missing_episodes(store, range(first, first + size * generations)) and log_file.exists():
         return
     _, start = load_controller(before.controller / BEST_FILE)

@@ -17,6 +17,7 @@ from reverie.files.atomic import read_json
 from reverie.files.checkpoint import load_arrays, load_checkpoint
 from reverie.files.metrics import read_metrics
 from reverie.pipeline.card import CARD, faults, read_card
+from reverie.pipeline.curiosity import CURIOSITY_FILE
 from reverie.pipeline.iterating import FRESH_FILE, fresh_losses
 from reverie.pipeline.opening import whole_latents
 from reverie.pipeline.run_folder import CONFIG, TIMINGS, VERSIONS, RunFolder, open_run
@@ -76,6 +77,7 @@ def _round_checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
     yield _each(run.latents.parent, run.latents.name, lambda folder: _latents(run))
     yield _each(run.controller, BEST_FILE, load_controller)
     yield _each(run.memory, FRESH_FILE, fresh_losses)
+    yield _each(run.memory.parent, CURIOSITY_FILE, read_metrics)
     yield _each(run.scores, "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
 
 

@@ -1,0 +1,1 @@
+"""Does it help? Ablations over several seeds, each one command."""

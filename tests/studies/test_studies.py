@@ -1,0 +1,119 @@
+"""The studies made so small that they find nothing, but run from end to end; and their figures on made-up trials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reverie.cli import main
+from reverie.evolution.arena import close_arenas
+from reverie.hardware import single_thread
+from reverie.pipeline.run_folder import open_run
+from reverie.pipeline.settings import differences, to_json
+from reverie.rollouts.store import Store
+from reverie.studies import absorption, curiosity
+from reverie.studies.absorption import AbsorptionStudy, absorption_study
+from reverie.studies.curiosity import CuriosityStudy, cells_seen, curiosity_study
+from tests.runs import snapshot
+
+SMALL = [
+    *("--collect.episodes", "4", "--collect.max-steps", "12", "--vision.updates", "3", "--vision.batch-size", "4"),
+    *("--memory.updates", "4", "--memory.batch-size", "4", "--memory.window", "8", "--memory.held-out-every", "2"),
+    *("--evolution.population", "4", "--evolution.rollouts", "1", "--evolution.generations", "1"),
+    *("--evolution.rescore-rollouts", "2", "--evaluation-episodes", "2", "--dream.max-steps", "12"),
+    *("--rounds.count", "1", "--rounds.episodes", "8", "--rounds.memory-updates", "2", "--rounds.generations", "1"),
+]
+
+
+@pytest.fixture(autouse=True)
+def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("REVERIE_QUIET", "1")
+    monkeypatch.setattr(absorption, "EPISODES", 2)
+    with single_thread():
+        yield
+    close_arenas()
+
+
+def test_curiosity_by_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["study", "curiosity", "--seeds", "1", "--run-dir", str(tmp_path / "study"), "--workers", "0", "--json"]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, *SMALL, "--curiosity.population", "4", "--rounds.vision-updates", "2"])
+    assert stop.value.code == 0, capsys.readouterr().err
+    said = json.loads(capsys.readouterr().out)
+    assert json.loads((tmp_path / "study" / "study.json").read_text()) == said
+    without, curious = said["trials"]
+    assert (without["arm"], curious["arm"]) == ("without", "with")
+    assert without["real_steps"] == curious["real_steps"]
+    assert without["seen"][0] == curious["seen"][0] <= curious["seen"][1]
+    one, other = (open_run(tmp_path / "study" / f"{arm}-0") for arm in ("without", "with"))
+    changed = list(differences(to_json(one.experiment), to_json(other.experiment)))
+    assert changed == ["curiosity.weight: 0.0 there, 1.0 asked for"]
+    store = Store(other.rollouts)
+    assert {entry.policy for entry in store.entries} >= {"curious", "uniform"}
+    assert cells_seen(store, [4, 12]) == curious["seen"]
+    before = snapshot(tmp_path / "study" / "with-0" / "rollouts")
+    again = curiosity_study(
+        tmp_path / "study", 1, settings=[*SMALL, "--curiosity.population", "4", "--rounds.vision-updates", "2"]
+    )
+    assert again.as_dict()["last"] == said["last"]
+    assert snapshot(tmp_path / "study" / "with-0" / "rollouts") == before
+
+
+def test_curiosity_in_figures() -> None:
+    trials = [
+        curiosity.Trial(arm, seed, (100, 200), (3, 5 + 10 * (arm == "with")), (0.0, 40.0 * (arm == "with") + seed))
+        for seed in range(2)
+        for arm in curiosity.ARMS
+    ]
+    study = CuriosityStudy(2.0, tuple(trials))
+    assert study.as_dict()["last"]["with"] == {"seen": {"mean": 15, "std": 0}, "score": {"mean": 40.5, "std": 0.5}}
+    lines = study.table().splitlines()
+    assert "curiosity of weight 2 beside none, mean ± std over 2 seeds" in lines[0]
+    (last,) = [line for line in lines if "200" in line]
+    assert [cell.strip() for cell in last.strip("│┃ ").split("│")] == [
+        "1", "200", "5.0 ± 0.0", "15.0 ± 0.0", "0.5 ± 0.5", "40.5 ± 0.5",
+    ]  # fmt: skip
+
+
+def test_cells_are_places_and_speeds() -> None:
+    standing = curiosity._cells(np.full(5, -0.5))
+    assert len(set(standing.tolist())) == 1
+    assert len(standing) == 4
+    moving = curiosity._cells(np.array([-0.5, -0.45, -0.5]))
+    assert len(set(moving.tolist())) == 2
+    every = curiosity._cells(np.linspace(-1.2, 0.6, 200))
+    assert every.max() < curiosity.PLACES * curiosity.SPEEDS
+    assert len(set((every // curiosity.SPEEDS).tolist())) == curiosity.PLACES
+
+
+def test_absorption_runs_and_goes_on(tmp_path: Path) -> None:
+    study = absorption_study(tmp_path, 1, SMALL, generations=2)
+    assert [trial.arm for trial in study.trials] == ["zh", "zha"]
+    plain, seeing = study.trials
+    assert len(plain.means) == len(seeing.best) == 2
+    assert plain.bar == seeing.bar
+    assert plain.agreement == seeing.agreement < 1
+    before = snapshot(tmp_path / "zha-0")
+    assert absorption_study(tmp_path, 1, SMALL, generations=2).as_dict() == study.as_dict()
+    names = {name for name in before if "step-" in name}
+    assert {name: before[name] for name in names} == {
+        name: state for name, state in snapshot(tmp_path / "zha-0").items() if name in names
+    }
+
+
+def test_absorption_in_figures() -> None:
+    def trial(arm: absorption.Arm, reached: int | None) -> absorption.Trial:
+        return absorption.Trial(arm, 0, 60.0, 0.4, (1.0, 2.0), (30.0, 61.0), reached, 55.0, 58.0)
+
+    study = AbsorptionStudy(20, (trial("zh", None), trial("zha", 3), trial("zh", 11), trial("zha", 5)))
+    arms = study.as_dict()["arms"]
+    assert arms["zh"]["reached"] == 1
+    assert arms["zh"]["generations"] == {"mean": 16, "std": 5}  # never is one more than all
+    assert arms["zha"]["generations"] == {"mean": 4, "std": 1}
+    table = study.table()
+    assert "2 of 2" in table
+    assert "M foresees 40.0 ± 0.0 % of the variance of the old C's actions." in table
