@@ -31,8 +31,8 @@ class DreamConfig:
 
 @dataclass(frozen=True)
 class GuardsConfig:
-    """Guards against a C that lives off what M gets wrong. They hold in the dreams that C is evolved in, and not in
-    those that it is scored in; M is trained for them."""
+    """Guards against a C that lives off what M gets wrong. They hold in the dreams that C learns in, and not in those
+    that it is scored in; M is trained for them."""
 
     dropout: float = 0.0
     """the share of M's cells that its outputs do not see: others for each stream while M trains, and for each dream"""
@@ -43,7 +43,7 @@ class GuardsConfig:
     starts: Literal["first", "anywhere"] = "first"
     """where dreams begin: at recorded first frames, or inside recorded episodes, which M follows up to there"""
     steps: int | None = None
-    """steps after which a dream that C is evolved in is cut off; None: as all dreams"""
+    """steps after which a dream that C learns in is cut off; None: as all dreams"""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:

@@ -48,7 +48,7 @@ class Experiment:
     gradient: GradientConfig = field(default_factory=GradientConfig)
     """before CMA-ES: C by PPO in the dream"""
     guards: GuardsConfig = field(default_factory=GuardsConfig)
-    """against a C that lives off what M gets wrong, in the dreams that CMA-ES tries it in"""
+    """against a C that lives off what M gets wrong, in the dreams that it learns in"""
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
     """what follows the first pass through the stages: C collects, and all three learn on"""
     curiosity: CuriosityConfig = field(default_factory=CuriosityConfig)
@@ -127,8 +127,9 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
 
 
 def _require_dream(experiment: Experiment) -> None:
-    """Refuse guards of dreams where CMA-ES tries C in the world."""
-    if experiment.evolution.where == "world" and experiment.guards != GuardsConfig():
+    """Refuse guards of dreams where C learns in none."""
+    dreams = experiment.evolution.where == "dream" or experiment.dreams_to_learn
+    if not dreams and experiment.guards != GuardsConfig():
         raise ReverieError(
             "guards hold in dreams, and C is evolved in the world; leave them out, or use --evolve-in dream"
         )
