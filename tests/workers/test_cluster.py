@@ -152,10 +152,13 @@ def test_a_node_that_leaves_changes_nothing(cluster: Any, tmp_path: Path) -> Non
         found = workers.map(tasks.where, [0.5] * 16)
         removing.join()
         assert [number for number, _ in found] == [0.5] * 16
-        adding = threading.Timer(0.5, lambda: cluster.add_node(**NODE))
-        adding.start()
-        later = [node for _, node in workers.map(tasks.where, [0.5] * 60)]
-        adding.join()
+        added: list[Any] = []
+
+        def add(index: int, result: tuple[float, str]) -> None:
+            if not added:
+                added.append(cluster.add_node(**NODE))
+
+        later = [node for _, node in workers.map(tasks.where, [0.5] * 60, on_done=add)]
         assert len(set(later) - nodes) == 1
 
 
