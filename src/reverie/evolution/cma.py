@@ -14,7 +14,7 @@ from reverie.workers.seeds import generator
 MATRICES = ("C", "B")  # covariance and its eigenvectors, [n, n]
 VECTORS = ("mean", "D", "pc", "ps")  # D: roots of the eigenvalues; pc, ps: the two evolution paths, [n]
 COUNTERS = ("generation", "told", "decomposed")
-MOST = 10**7  # of whatever a state counts
+MOST = 10**6  # of whatever a state counts
 
 
 class CMAES:
