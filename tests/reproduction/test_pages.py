@@ -132,6 +132,20 @@ def test_learning_curves_stand_beside_the_published_one() -> None:
 def test_learning_curves_say_where() -> None:
     (axis,) = learning_curves([Learning("z", [{"step": 1, "mean": 1.0}])], (), "points", "world", PRINT).axes
     assert axis.get_title(loc="left") == "population mean, points in the world"
+
+
+@pytest.mark.parametrize(("label", "columns"), [("C on an untrained M", 3), ("z alone, hidden layer", 2)])
+def test_a_legend_of_long_labels_is_narrower(label: str, columns: int) -> None:
+    searches = [Learning(label, [{"step": 1, "mean": 1.0}])] * 4
+    figure = learning_curves(searches, ((25, 515),), "points")
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert legend._ncols == columns
+    assert legend.get_window_extent().width <= figure.bbox.width
+
+
+def test_learning_in_the_world_has_the_colour_of_reality() -> None:
+    (axis,) = learning_curves([Learning("z", [{"step": 1, "mean": 1.0}])], (), "points", "world", PRINT).axes
     assert axis.lines[0].get_color() == PRINT.real
 
 

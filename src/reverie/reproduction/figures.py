@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 TALL = 3.3  # inches
+LONGEST_OF_THREE = 19  # characters of a label where three stand in a row
 DASHES = ("-", (0, (6, 1)), (0, (4, 1)), (0, (2, 1)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 
 
@@ -83,7 +84,9 @@ def agents(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing:
     )
     _dots(axis, real, 0.0, "o", colours.real, "ours, mean ± std over episodes")
     if trained and found.plan.engine is not None:
-        _dots(axis, trained, -0.24, "D", colours.dream, f"where it was trained ({found.plan.engine.label})")
+        _dots(
+            axis, trained, -0.24, "D", colours.real, f"where it was trained ({found.plan.engine.label})", filled=False
+        )
     if paper:
         _dots(axis, paper, 0.24, "s", colours.paper, "paper")
     axis.set_yticks(places, [one.row.label for one in found.outcomes])
@@ -106,13 +109,23 @@ def agents_text(found: Reproduction) -> str:
     return f"Mean scores. {'; '.join(rows)}."
 
 
-def _dots(axis: Axes, figures: Sequence[tuple[int, Figure]], lift: float, marker: str, colour: str, label: str) -> None:
+def _dots(
+    axis: Axes,
+    figures: Sequence[tuple[int, Figure]],
+    lift: float,
+    marker: str,
+    colour: str,
+    label: str,
+    filled: bool = True,
+) -> None:
     places, means, spreads = (
         [place + lift for place, _ in figures],
         [one.mean for _, one in figures],
         [one.std for _, one in figures],
     )
     form: dict[str, Any] = {"fmt": marker, "markersize": 4, "elinewidth": 1, "color": colour}
+    if not filled:
+        form["markerfacecolor"] = "none"
     axis.errorbar(means, places, xerr=spreads, label=label, **form)
 
 
@@ -132,7 +145,8 @@ def learning_curves(
     log_scale(axis, "x")
     axis.set_xlabel("generation")
     axis.set_title(f"population mean, {unit} in the {where}", loc="left", fontsize=10, color=colours.ink)
-    place_legend(figure, columns=3, colour=colours.muted)
+    fit = max((len(search.label) for search in searches), default=0) <= LONGEST_OF_THREE
+    place_legend(figure, columns=3 if fit else 2, colour=colours.muted)
     return figure
 
 
