@@ -57,8 +57,8 @@ def _signals_as_ctrl_c() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for changed, handler in before.items():
+            signal.signal(changed, handler)
 
 
 def _dispatch(argv: list[str]) -> int:
