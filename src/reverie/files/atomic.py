@@ -145,7 +145,7 @@ def sweep_all_temporary(folder: str | Path) -> None:
     """
     for path in Path(folder).rglob("*.tmp"):
         match = _TEMPORARY.fullmatch(path.name)
-        if match and match[2] != _TOKEN:
+        if match and (int(match[1]), match[2]) != (os.getpid(), _TOKEN):  # forks share the token
             path.unlink(missing_ok=True)
 
 
