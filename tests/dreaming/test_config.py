@@ -10,7 +10,7 @@ from reverie.errors import ReverieError
 MISTAKES = [
     ({"temperature": 0.0}, "dream temperature is 0.0; expected a finite number above 0"),
     ({"temperature": float("nan")}, "dream temperature is nan; expected a finite number above 0"),
-    ({"done": "never"}, "dream done is 'never'; expected cutoff or sample"),
+    ({"done": "never"}, "dream done is 'never'; expected cutoff, sample or calibrated"),
     ({"max_steps": 0}, "dream max_steps is 0; expected at least 1"),
 ]
 

@@ -44,16 +44,19 @@ def plain_dream(
         uniform, normal = torch.from_numpy(draws.component), torch.from_numpy(draws.spread)
         z = sample(said.logits, said.mean, said.log_std, config.temperature, uniform, normal)
         total += 1.0 if spec.reward == "survival" else float(said.reward)
-        probability = torch.sigmoid(said.done_logit)
+        odds = torch.exp(said.done_logit) / (10 if config.done == "calibrated" else 1)  # the weight in M's training
+        probability = odds / (1 + odds)
         if probability > (0.5 if config.done == "cutoff" else float(draws.ending[0])):
             return total, step + 1
     return total, engine.max_steps
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize(("spec", "done"), list(product([parts.SURVIVAL, parts.PREDICTED], ["sample", "cutoff"])))
+@pytest.mark.parametrize(
+    ("spec", "done"), list(product([parts.SURVIVAL, parts.PREDICTED], ["sample", "cutoff", "calibrated"]))
+)
 def test_dreams_follow_the_plain_step(spec: WorldSpec, done: str, compiled: bool) -> None:
-    model = parts.memory(done_bias=-6.0 if done == "sample" else -4.0)
+    model = parts.memory(done_bias={"sample": -6.0, "calibrated": -4.0, "cutoff": -4.0}[done])
     config = DreamConfig(temperature=1.1, done=done)  # type: ignore[arg-type]
     engine = parts.engine(spec, config, compiled=compiled, model=model)
     params = parts.candidates(engine.controller)

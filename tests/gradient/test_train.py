@@ -145,6 +145,22 @@ def test_each_dream_has_its_own_dropped_cells_from_its_first_step_to_its_last() 
     assert (dreams.rows.dropout[:10] != first[:10]).any()
 
 
+@pytest.mark.parametrize("done", ["sample", "calibrated", "cutoff"])
+def test_the_chance_of_an_end_is_what_survival_costs(done: Any) -> None:
+    """In the mean over many steps as much as the ends themselves."""
+    config = DreamConfig(temperature=1.1, done=done, max_steps=30)
+    made = engine(spec=parts.SURVIVAL, config=config, model=parts.memory(done_bias=-1.0))
+    generator = torch.Generator().manual_seed(0)
+    dreams, felt, ends = EndlessDreams(made, 500, generator), 0.0, 0
+    for _ in range(40):
+        reward, ended, cut = dreams.step(torch.zeros(500, 3), generator)
+        felt, ends = felt + float(reward.sum()), ends + int(ended.sum())
+        assert ((reward >= -1) & (reward <= 0)).all()
+        dreams.renew(ended | cut, generator)
+    assert ends > 300
+    assert -felt == pytest.approx(ends, rel=0 if done == "cutoff" else 0.15)
+
+
 def test_doubt_is_taken_from_the_reward() -> None:
     rewards = []
     for doubt in (0.5, 1.0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -137,7 +138,11 @@ class Dreams:
         if self._doubt is not None:
             reward = reward - self._doubt.penalty()
         self._total[:n] += reward
-        return action, reward, dream_ended(outcome, ending[self._episode[:n]], config)
+        return (
+            action,
+            reward,
+            dream_ended(outcome, ending[self._episode[:n]], config, self._engine.memory.config.done_weight),
+        )
 
     def record(self, which: Tensor, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Write the returns so far of `which` (bool [n]) into returns [P, E]; gives their places in it."""
@@ -173,11 +178,22 @@ def dream_reward(outcome: Outcome, action: Tensor, spec: WorldSpec) -> Tensor:
     return outcome.reward
 
 
-def dream_ended(outcome: Outcome, uniform: Tensor, config: DreamConfig) -> Tensor:
-    """Which of n dreams end here, bool [n]: sigmoid(logit) is over one half, or over `uniform` [n]."""
+def ending_chance(outcome: Outcome, config: DreamConfig, weight: float) -> Tensor | None:
+    """The chance of each of n dreams to end here, float32 [n]; None where M says nothing of endings.
+
+    weight: of endings in M's training (`MemoryConfig.done_weight`); it multiplies the odds that M gives them
+    """
     if outcome.done_logit is None:
-        return torch.zeros(len(uniform), dtype=torch.bool, device=uniform.device)
-    return outcome.done_logit > 0 if config.done == "cutoff" else outcome.done_logit.sigmoid() > uniform
+        return None
+    if config.done == "cutoff":
+        return (outcome.done_logit > 0).float()
+    return (outcome.done_logit - (math.log(weight) if config.done == "calibrated" else 0.0)).sigmoid()
+
+
+def dream_ended(outcome: Outcome, uniform: Tensor, config: DreamConfig, weight: float) -> Tensor:
+    """Which of n dreams end here, bool [n]: sigmoid(logit) is over one half, or over `uniform` [n]."""
+    chance = ending_chance(outcome, config, weight)
+    return torch.zeros_like(uniform, dtype=torch.bool) if chance is None else chance > uniform
 
 
 @torch.inference_mode()

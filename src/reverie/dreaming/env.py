@@ -145,7 +145,8 @@ class DreamVectorEnv(VectorEnv):
         self._rows.restore(finished)
         reward = dream_reward(outcome, action, self.world_spec).numpy(force=True) * live
         self._steps += live
-        self._terminated |= live & dream_ended(outcome, ending, self.dream_config).numpy(force=True)
+        ended = dream_ended(outcome, ending, self.dream_config, self._rows.memory.config.done_weight)
+        self._terminated |= live & ended.numpy(force=True)
         self._truncated |= live & ~self._terminated & (self._steps >= self.max_steps)
         return self._observe(), reward.astype(np.float64), self._terminated.copy(), self._truncated.copy(), {}
 

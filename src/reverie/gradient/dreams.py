@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reverie.controller.senses import features
-from reverie.dreaming.engine import DreamEngine, dream_ended, dream_reward
+from reverie.dreaming.engine import DreamEngine, dream_ended, dream_reward, ending_chance
 from reverie.dreaming.follower import Follower
 from reverie.dreaming.moments import Moments
 from reverie.dreaming.rows import DreamRows
@@ -66,7 +66,8 @@ class EndlessDreams:
     def step(self, felt: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """One step with actions [n, A] as M sees them: rewards [n]; bool [n], which ended and which met the cap.
 
-        The reward is what C is to feel: where it is to survive, -1 for a dream's end and 0 elsewhere.
+        The reward is what C is to feel: where it is to survive, less the chance of an end. In the mean that says what the
+        end itself says, and there is less luck in it.
         """
         n, latent, device = len(self._each), self._mu.shape[1], self._each.device
         component = torch.rand(n, latent, generator=generator, device=device)
@@ -76,10 +77,13 @@ class EndlessDreams:
             follower.absorb(felt)
         outcome = self.rows.advance(felt, component, spread, self._each)
         reward = dream_reward(outcome, felt, self._engine.spec)
-        ended = dream_ended(outcome, ending, self._engine.config)
+        config, weight = self._engine.config, self._engine.memory.config.done_weight
+        ended = dream_ended(outcome, ending, config, weight)
         self.age += 1
         self.total += reward
-        reward = -ended.float() if self.survival else reward
+        if self.survival:
+            chance = ending_chance(outcome, config, weight)
+            reward = -ended.float() if chance is None else -chance
         if self._doubt is not None:
             reward = reward - self._doubt.penalty()
         return reward, ended, (self.age >= self._engine.max_steps) & ~ended

@@ -86,6 +86,7 @@ def _write_run(folder: Path, place: str, source: LabSource) -> dict[str, Any]:
         "max_steps": source.dream.max_steps or spec.max_steps,
         "temperature": source.dream.temperature,
         "done": source.dream.done,
+        "done_weight": config.done_weight,
         "heads": {"done": config.done_head, "reward": config.reward_head},
         "latent_size": config.latent_size,
         "memory_size": config.hidden_size,

@@ -49,8 +49,8 @@ const acts = {
     dream.h = out.next_h;
     dream.c = out.next_c;
     dream.restart = 0;
-    const chance = out.done ? out.done[0] : null;
-    const ended = chance !== null && chance > ending(dream);
+    const chance = out.done ? ending(dream.run, out.done[0]) : null;
+    const ended = chance !== null && chance > limit(dream);
     dream.step += 1;
     const pixels = show || ended ? await decode(dream.run, dream.z) : null;
     return {
@@ -88,7 +88,7 @@ const acts = {
       expected.set(out.expected, t * latent_size);
       h.set(out.next_h, (t + 1) * memory_size);
       c.set(out.next_c, (t + 1) * memory_size);
-      chance[t] = out.done ? out.done[0] : 0;
+      chance[t] = out.done ? ending(run, out.done[0]) : 0;
     }
     return { expected, h, c, chance };
   },
@@ -122,8 +122,14 @@ async function advance(run, state, action, temperature, seed, step) {
   return Object.fromEntries(Object.entries(out).map(([name, tensor]) => [name, tensor.data]));
 }
 
+// M's chance of an ending, less the weight that endings had in its training where dreams end by that.
+function ending(run, chance) {
+  const { done, done_weight: weight } = runs.get(run).about;
+  return done === "calibrated" ? chance / (chance + weight * (1 - chance)) : chance;
+}
+
 // The chance of an ending over which a dream ends at this step.
-function ending(dream) {
+function limit(dream) {
   if (runs.get(dream.run).about.done === "cutoff") return 0.5;
   return noise.uniform(dream.seed, noise.ENDING, dream.step, 1)[0];
 }
