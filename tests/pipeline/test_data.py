@@ -62,7 +62,7 @@ def test_a_run_on_another_run_s_episodes_ends_with_its_bits(
         with single_thread(), pytest.raises(SystemExit) as stop:
             main(words)
         assert stop.value.code == 0, capsys.readouterr().err
-    for pattern in ("rollouts/episodes/*", "memory/step-*", "controller/best.safetensors", "scores/*.json"):
+    for pattern in ("rollouts/episodes/*", "memory/step-*", "controller/step-*", "scores/*.json"):
         expected = sorted(finished.glob(pattern))
         assert expected
         for file in expected:

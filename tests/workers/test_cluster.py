@@ -186,7 +186,7 @@ def test_a_run_ends_with_the_same_bits(
         main(words)
     assert stop.value.code == 0
     assert left.is_set()
-    for pattern in ("rollouts/episodes/*", "memory/step-*", "controller/*.safetensors", "scores/*.json"):
+    for pattern in ("rollouts/episodes/*", "memory/step-*", "controller/step-*", "scores/*.json"):
         expected = sorted(finished.glob(pattern))
         assert expected
         for file in expected:
