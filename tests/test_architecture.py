@@ -73,7 +73,8 @@ def test_imports_point_up_the_page(path: Path) -> None:
 
 # Tasks and results travel as pickles between our own processes, over a private pair of sockets or
 # a cluster with its token; no file is read so.
-PROCESS_TALK = {SOURCE / "workers" / name for name in ("pool.py", "worker.py", "process.py", "parcel.py", "cluster.py", "seat.py")}
+TALKERS = ("pool.py", "worker.py", "process.py", "parcel.py", "cluster.py", "seat.py")
+PROCESS_TALK = {SOURCE / "workers" / name for name in TALKERS}
 
 
 @pytest.mark.parametrize("path", sorted(set(modules()) - PROCESS_TALK), ids=lambda path: str(path.relative_to(SOURCE)))

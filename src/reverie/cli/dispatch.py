@@ -49,7 +49,7 @@ def _signals_as_ctrl_c() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         raise _StoppedBySignal(number)
 
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) == signal.SIG_DFL:  # nohup has SIGHUP ignored

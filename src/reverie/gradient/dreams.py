@@ -66,8 +66,8 @@ class EndlessDreams:
     def step(self, felt: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """One step with actions [n, A] as M sees them: rewards [n]; bool [n], which ended and which met the cap.
 
-        The reward is what C is to feel: where it is to survive, less the chance of an end. In the mean that says what the
-        end itself says, and there is less luck in it.
+        The reward is what C is to feel: where it is to survive, less the chance of an end. In the mean that says what
+        the end itself says, and there is less luck in it.
         """
         n, latent, device = len(self._each), self._mu.shape[1], self._each.device
         component = torch.rand(n, latent, generator=generator, device=device)

@@ -102,11 +102,11 @@ def _buffers(store: Store) -> Iterator[Any]:
             yield EpisodeBuffer(
                 id=number,
                 seed=entry.seed,
-                observations=episode.frames,  # type: ignore[arg-type]
-                actions=episode.actions,  # type: ignore[arg-type]
-                rewards=episode.rewards,  # type: ignore[arg-type]
-                terminations=last & episode.terminated,  # type: ignore[arg-type]
-                truncations=last & (not episode.terminated),  # type: ignore[arg-type]
+                observations=episode.frames,
+                actions=episode.actions,
+                rewards=episode.rewards,
+                terminations=last & episode.terminated,
+                truncations=last & (not episode.terminated),
             )
             bar.advance(1)
 
