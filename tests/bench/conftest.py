@@ -18,6 +18,8 @@ from reverie.rollouts.block import close_world
 class Here:
     """A pool that runs its tasks in this process, whatever its `count`."""
 
+    scratch = None
+
     def __init__(self, count: int) -> None:
         self.count = count
 
@@ -28,7 +30,13 @@ class Here:
         pass
 
     def map(
-        self, function: Callable[[Any], Any], tasks: Sequence[Any], *, on_done: Callable[[int, Any], None] | None = None
+        self,
+        function: Callable[[Any], Any],
+        tasks: Sequence[Any],
+        *,
+        on_done: Callable[[int, Any], None] | None = None,
+        files: Sequence[Path] = (),
+        shared: Sequence[Any] = (),
     ) -> list[Any]:
         results = []
         for index, task in enumerate(tasks):

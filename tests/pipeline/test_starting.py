@@ -180,7 +180,7 @@ def test_the_words_make_the_experiment_and_name_its_folder(
 ) -> None:
     asked: list[tuple[Experiment, Path]] = []
 
-    def remember(experiment: Experiment, path: Path, **options: object) -> None:
+    def remember(experiment: Experiment, path: Path, *rest: object) -> None:
         asked.append((experiment, path))
         raise KeyboardInterrupt
 
