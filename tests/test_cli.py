@@ -124,7 +124,10 @@ BAD_WORDS = [
     ),
     ("run tiny --vision.final_learning_rate x", "vision.final_learning_rate is 'x', expected a number or none"),
     ("run tiny --memory.done_head maybe", "memory.done_head is 'maybe', expected true or false"),
-    ("run tiny --controller.features x", "controller.features is 'x', expected 'z' or 'zh' or 'zch'"),
+    (
+        "run tiny --controller.features x",
+        "controller.features is 'x', expected 'z' or 'zh' or 'zch' or 'zha' or 'zcha'",
+    ),
     ("run tiny --evaluation-episodes 0", "evaluation_episodes is 0; expected at least 1"),
     (
         "run tiny --collect.policies held heldd",
@@ -217,7 +220,7 @@ def test_help_for_a_world_lists_every_setting_with_its_value(capsys: pytest.Capt
 def test_worlds(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "worlds")
     assert (code, err) == (0, "")
-    assert [line.split()[0] for line in out.splitlines()] == ["doom", "carracing", "tiny", "Any"]
+    assert [line.split()[0] for line in out.splitlines()] == ["doom", "carracing", "tiny", "climb", "Any"]
 
 
 def test_the_commands_of_a_stage_say_that_they_are_done(

@@ -37,10 +37,11 @@ def faults_of(run: Path) -> list[str]:
 
 
 def strays(*folders: Path) -> list[str]:
-    """Temporary files, and anything at all in a scratch folder."""
+    """Temporary files, and anything at all in a scratch folder but the cache that torch keeps there."""
     run, *scratch = folders
     left = [str(path) for path in run.rglob("*.tmp")]
-    return left + [str(path) for folder in scratch for path in folder.rglob("*")]
+    found = [path for folder in scratch for path in folder.rglob("*")]
+    return left + [str(path) for path in found if not any(part.startswith("torchinductor_") for part in path.parts)]
 
 
 def _checkpoint(folder: Path) -> Any:
