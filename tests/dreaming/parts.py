@@ -52,7 +52,7 @@ def starts(count: int = 20, latent_size: int = LATENT) -> Starts:
 
 def controller(config: ControllerConfig | None = None, actions: ActionSpec = ACTIONS) -> Controller:
     config = config or ControllerConfig()
-    return Controller(config, config.feature_size(LATENT, HIDDEN), actions)
+    return Controller(config, config.feature_size(LATENT, HIDDEN, actions.size), actions)
 
 
 def candidates(controller: Controller, count: int = 4) -> np.ndarray:

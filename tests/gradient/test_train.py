@@ -37,6 +37,7 @@ def engine(**changes: Any) -> DreamEngine:
     ("spec", "features"),
     [
         (parts.PREDICTED, "zh"),
+        (parts.PREDICTED, "zha"),
         (parts.SURVIVAL, "zch"),
         (WorldSpec("small", ActionSpec("three-way", 1), "predicted", 60), "z"),
         (WorldSpec("small", ActionSpec("discrete", 4), "predicted", 60), "zh"),
@@ -44,7 +45,9 @@ def engine(**changes: Any) -> DreamEngine:
     ids=lambda value: value.actions.kind + "-" + value.reward if isinstance(value, WorldSpec) else value,
 )
 def test_c_learns_what_pays_in_the_dream(spec: WorldSpec, features: str, tmp_path: Path) -> None:
-    model = parts.memory(action_size=spec.actions.size, done_bias=-1.0 if spec.reward == "survival" else -6.0)
+    model = parts.memory(
+        action_head=True, action_size=spec.actions.size, done_bias=-1.0 if spec.reward == "survival" else -6.0
+    )
     with torch.no_grad():
         model.input_weight[:, parts.LATENT : parts.LATENT + spec.actions.size] *= 10  # an M that minds what C does
     made = engine(spec=spec, model=model, chosen=ControllerConfig(features=features))  # type: ignore[arg-type]
@@ -58,7 +61,7 @@ def test_c_learns_what_pays_in_the_dream(spec: WorldSpec, features: str, tmp_pat
 MEMORIES = (parts.memory(0), parts.memory(9))
 
 
-def guarded(starts: Starts | Moments | None = None, **guards: Any) -> tuple[DreamEngine, ...]:
+def guarded(starts: Starts | None = None, **guards: Any) -> tuple[DreamEngine, ...]:
     memories = MEMORIES if guards.get("members", 1) > 1 else MEMORIES[:1]
     begin = starts or parts.starts()
     return guarded_engines(

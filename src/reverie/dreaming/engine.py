@@ -33,7 +33,7 @@ class DreamEngine:
         self,
         memory: MDNRNN,
         controller: Controller,
-        starts: Starts | Moments,
+        starts: Starts,
         spec: WorldSpec,
         config: DreamConfig,
         dtype: torch.dtype | None = None,
@@ -67,7 +67,7 @@ class DreamEngine:
         return f"DreamEngine({self.spec.name}, {self.memory.dtype}, {how}, temperature={self.config.temperature})"
 
 
-def check_dream(memory: MDNRNN, starts: Starts | Moments, spec: WorldSpec) -> None:
+def check_dream(memory: MDNRNN, starts: Starts, spec: WorldSpec) -> None:
     """Raise where M does not predict what a dream of this world needs, or the parts do not fit together."""
     config = memory.config
     if spec.reward == "survival" and not config.done_head:

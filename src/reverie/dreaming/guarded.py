@@ -24,7 +24,7 @@ from reverie.worlds.spec import WorldSpec
 def guarded_engines(
     memories: Sequence[MDNRNN],
     controller: Controller,
-    starts: Starts | Moments,
+    starts: Starts,
     spec: WorldSpec,
     config: DreamConfig,
     guards: GuardsConfig,
@@ -48,9 +48,9 @@ def guarded_engines(
     return tuple(engines)
 
 
-def _of(starts: Starts | Moments, *places: int) -> Starts | Moments:
+def _of(starts: Starts, *places: int) -> Starts:
     """Moments with the states of these Ms alone, the dreamer's first."""
-    if isinstance(starts, Starts):
+    if not isinstance(starts, Moments):
         return starts
     return replace(starts, hidden=tuple(starts.hidden[place] for place in places))
 

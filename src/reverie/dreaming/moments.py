@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.dreaming.starts import Starts
 from reverie.errors import ReverieError
 from reverie.memory.lstm import LSTMState
 from reverie.workers.seeds import generator
@@ -27,33 +28,17 @@ MOST_MOMENTS = 500
 BATCH, WINDOW = 50, 100  # episodes side by side, and steps at once: some tens of megabytes
 
 
-@dataclass(frozen=True)
-class Moments:
+@dataclass(frozen=True, repr=False)
+class Moments(Starts):
     """S moments: V's Gaussian of the frame, and each M's state before it absorbs that frame.
 
-    mu, logvar: float32 [S, Nz]; hidden: for M, and then for every M beside it, h and c, both float32 [S, H]
+    hidden: for M, and then for every M beside it, h and c, both float32 [S, H]
     """
 
-    mu: np.ndarray
-    logvar: np.ndarray
     hidden: tuple[LSTMState, ...]
 
     def __repr__(self) -> str:
         return f"Moments({len(self)}, latent_size={self.latent_size}, memories={len(self.hidden)})"
-
-    def __len__(self) -> int:
-        return len(self.mu)
-
-    @property
-    def latent_size(self) -> int:
-        """Nz."""
-        return int(self.mu.shape[1])
-
-    def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """z of one of the moments, drawn from its Gaussian, float32 [Nz]."""
-        index = rng.integers(len(self))
-        noise = rng.standard_normal(self.latent_size, dtype=np.float32)
-        return self.mu[index] + np.exp(0.5 * self.logvar[index]) * noise
 
     def states(self, seeds: Sequence[int], episode: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Each M's h and c [n, H] where `draw` begins the dreams of `seeds`, which `episode` [n] looks up."""

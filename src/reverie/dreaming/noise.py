@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reverie.dreaming.moments import Moments
 from reverie.dreaming.starts import Starts
 from reverie.workers.seeds import generator
 
@@ -41,7 +40,7 @@ class EpisodeNoise:
 class DreamNoise:
     """The draws of E dreams side by side, each of which may begin anew at any step."""
 
-    def __init__(self, episodes: int, starts: Starts | Moments) -> None:
+    def __init__(self, episodes: int, starts: Starts) -> None:
         self._starts = starts
         self._episodes: list[EpisodeNoise | None] = [None] * episodes
         shape = (CHUNK, episodes, starts.latent_size)

@@ -39,7 +39,7 @@ class Starts:
         return int(self.mu.shape[1])
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """A first latent z0 ~ N(mu, exp(logvar)) of one of the frames, float32 [Nz]."""
+        """A first latent z ~ N(mu, exp(logvar)) of one of the frames, float32 [Nz]."""
         index = rng.integers(len(self))
         noise = rng.standard_normal(self.latent_size, dtype=np.float32)
         return self.mu[index] + np.exp(0.5 * self.logvar[index]) * noise

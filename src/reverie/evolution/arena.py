@@ -14,7 +14,7 @@ from reverie.controller.senses import Senses
 from reverie.dreaming.config import DreamConfig, GuardsConfig
 from reverie.dreaming.engine import DreamEngine
 from reverie.dreaming.guarded import guarded_engines
-from reverie.dreaming.moments import Moments, recorded_moments
+from reverie.dreaming.moments import recorded_moments
 from reverie.dreaming.starts import Starts, load_starts
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
@@ -120,7 +120,7 @@ def _guarded(arena: Arena, version: tuple[str, ...]) -> tuple[DreamEngine, ...]:
     assert arena.latents is not None
     assert arena.guards is not None
     memories = [_memory(arena), *map(load_memory, arena.members)]
-    starts: Starts | Moments
+    starts: Starts
     if arena.guards.starts == "anywhere":
         starts = recorded_moments(memories, Latents(arena.latents), arena.spec.actions)
     else:
