@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,24 @@ def test_metrics_say_what_dreams_bring(tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[-1]["dream_steps"] == 6 * 24 * 8
     assert np.isfinite(rows[-1]["mean"])
+
+
+def test_metrics_say_how_long_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row has the seconds since the one before it; of a run that goes on, since it went on."""
+    now, inner = [1000.0], train._improve
+
+    def two_seconds(*args: Any) -> float:
+        now[0] += 2
+        return inner(*args)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(train, "_improve", two_seconds)
+    config, made = replace(CONFIG, updates=4, log_every=3, checkpoint_every=4), engine(spec=parts.PREDICTED)
+    learn(config, [made], tmp_path, 1)
+    now[0] += 1000  # stopped meanwhile
+    learn(replace(config, updates=6), [made], tmp_path, 1)
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [(row["step"], row["seconds"]) for row in rows] == [(3, 6), (4, 2), (6, 4)]
 
 
 def test_another_setting_is_refused(tmp_path: Path) -> None:

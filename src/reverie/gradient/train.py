@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -56,6 +57,7 @@ def learn(
     steps_each = config.dreams * config.window
     log, recent = MetricsLog(folder / "metrics.jsonl", resume_step=done), deque[float](maxlen=RECENT)
     with log, progress(config.updates, "C: learning in the dream", "updates", done) as bar:
+        logged = time.monotonic()
         for update in range(done, config.updates):
             generator = _generator(seed, update, device=device)
             if update == 0:
@@ -71,7 +73,10 @@ def learn(
             bar.advance(1, **{name: value for name, value in values.items() if name == "mean"})
             saved = step % config.checkpoint_every == 0 or step == config.updates
             if saved or step % config.log_every == 0:
-                log.append(step=step, **values, dream_steps=step * steps_each, updates_per_second=bar.rate)
+                now = time.monotonic()
+                spent = {"updates_per_second": bar.rate, "seconds": now - logged}
+                log.append(step=step, **values, dream_steps=step * steps_each, **spent)
+                logged = now
             if saved:
                 _save(folder, step, learner, optimizer, dreams, settings)
     return learner.params.detach().double().cpu().numpy()
