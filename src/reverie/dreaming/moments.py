@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from reverie.vision.latents import LatentEpisode, Latents
     from reverie.worlds.spec import ActionSpec
 
-MOST_MOMENTS = 500
-BATCH, WINDOW = 50, 100  # episodes side by side, and steps at once: some tens of megabytes
+MOST_MOMENTS = 2000
+BATCH, WINDOW = 100, 100  # episodes side by side, and steps at once: some tens of megabytes
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,34 +50,38 @@ class Moments(Starts):
 def recorded_moments(
     memories: Sequence[MDNRNN], latents: Latents, actions: ActionSpec, limit: int = MOST_MOMENTS
 ) -> Moments:
-    """A random moment of each of at most `limit` episodes, evenly spread; neither a first frame nor a last one."""
+    """At most `limit` moments, spread evenly over all that was recorded; neither a first frame nor a last one."""
     entries = [entry for entry in latents.entries if entry.steps > 1]
     if not entries:
         raise ReverieError(
             f"{latents!r} holds no episode of two steps, so no dream can begin inside one; "
             "set guards.starts to first, or collect longer episodes"
         )
-    chosen = np.linspace(0, len(entries) - 1, min(limit, len(entries))).round().astype(int)
-    rng = generator(0, "moments")
-    found = [(entries[place].index, int(rng.integers(1, entries[place].steps))) for place in chosen]
+    inside = np.cumsum([0, *(entry.steps - 1 for entry in entries)])
+    count = min(limit, int(inside[-1]))
+    chosen = ((np.arange(count) + generator(0, "moments").random(count)) * inside[-1] / count).astype(int)
+    places = np.searchsorted(inside, chosen, side="right") - 1
+    found = [(int(place), int(1 + at - inside[place])) for place, at in zip(places, chosen, strict=True)]
     found.sort(key=lambda moment: moment[1])  # those that are followed side by side have about as far to go
-    episodes = [(latents.episode(index), moment) for index, moment in found]
+    mu, logvar = list[np.ndarray](), list[np.ndarray]()
+    followed: list[list[LSTMState]] = [[] for _ in memories]
+    for first in range(0, count, BATCH):
+        some = [(latents.episode(entries[place].index), moment) for place, moment in found[first : first + BATCH]]
+        mu += [episode.mu[moment] for episode, moment in some]
+        logvar += [episode.logvar[moment] for episode, moment in some]
+        for states, memory in zip(followed, memories, strict=True):
+            states.append(_follow(memory, actions, some))
     return Moments(
-        mu=np.stack([episode.mu[moment] for episode, moment in episodes]).astype(np.float32),
-        logvar=np.stack([episode.logvar[moment] for episode, moment in episodes]).astype(np.float32),
-        hidden=tuple(_followed(memory, actions, episodes) for memory in memories),
+        mu=np.stack(mu).astype(np.float32),
+        logvar=np.stack(logvar).astype(np.float32),
+        hidden=tuple(LSTMState(*(torch.cat(part) for part in zip(*states, strict=True))) for states in followed),
     )
 
 
 @torch.inference_mode()
-def _followed(memory: MDNRNN, actions: ActionSpec, episodes: Sequence[tuple[LatentEpisode, int]]) -> LSTMState:
-    """M's state at each moment, on the CPU."""
-    parts = [_follow(memory, actions, episodes[first : first + BATCH]) for first in range(0, len(episodes), BATCH)]
-    return LSTMState(torch.cat([part.h for part in parts]), torch.cat([part.c for part in parts]))
-
-
 def _follow(memory: MDNRNN, actions: ActionSpec, episodes: Sequence[tuple[LatentEpisode, int]]) -> LSTMState:
-    """The same of a few episodes, laid so that all moments fall on the last step; a restart clears what lies before."""
+    """M's state at each moment, on the CPU; episodes are laid so that all moments fall on the last step, and a restart
+    clears what lies before."""
     longest = max(moment for _, moment in episodes)
     size = memory.config.latent_size, memory.config.action_size
     z, a = (np.zeros((longest, len(episodes), width), np.float32) for width in size)
