@@ -50,6 +50,13 @@ def test_memory_order_does_not_matter(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_equal_contents_are_equal_files() -> None:
+    notes = {f"note {number}": "é" for number in range(10)}
+    files = {encode_arrays(ARRAYS, dict(order), Path("a")) for order in (notes.items(), reversed(notes.items()))}
+    assert len(files) == 1
+    assert decode_arrays(files.pop(), Path("a"))[1] == notes
+
+
 SMALL = encode_arrays({"x": np.array([1.0, 2.0], np.float32), "n": np.array([3])}, {"k": "v"}, Path("a"))
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -38,7 +39,7 @@ def encode_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] 
     broken = _not_finite(ordered)
     if broken:
         raise ReverieError(f"{broken} became NaN or infinite and was not written to {path}; {DIVERGED}")
-    return save(ordered, metadata={**notes, _DIGEST: digest_of_arrays(ordered, notes)})
+    return _sorted_notes(save(ordered, metadata={**notes, _DIGEST: digest_of_arrays(ordered, notes)}))
 
 
 def decode_arrays(data: bytes, path: Path, remedy: str = RESTORE) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -69,8 +70,22 @@ def digest_of_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, st
 
 
 def _metadata(data: bytes) -> dict[str, str]:
+    return dict(_header(data)["__metadata__"])
+
+
+def _header(data: bytes) -> dict[str, Any]:
     length = int.from_bytes(data[:8], "little")
-    return dict(json.loads(data[8 : 8 + length])["__metadata__"])
+    header: dict[str, Any] = json.loads(data[8 : 8 + length])
+    return header
+
+
+def _sorted_notes(data: bytes) -> bytes:
+    """The same file with its metadata in the order of their names; safetensors gives them another each time."""
+    header, length = _header(data), int.from_bytes(data[:8], "little")
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def _not_finite(arrays: Mapping[str, np.ndarray]) -> str | None:
