@@ -143,6 +143,23 @@ def test_every_member_takes_its_turn_and_c_sees_the_first() -> None:
         np.testing.assert_allclose(returns[:, episode], alone[member][0][:, episode], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("settings", [GuardsConfig(members=2), GuardsConfig(members=2, doubt=0.5)])
+def test_c_can_see_another_memory_in_guarded_dreams(recorded: Latents, settings: GuardsConfig) -> None:
+    first, second, seen = parts.memory(), parts.memory(seed=11), parts.memory(seed=12)
+    moments = recorded_moments((first, second, seen), recorded, parts.ACTIONS)
+    config = DreamConfig(temperature=1.1, done="sample")
+    given = (parts.controller(), moments, parts.PREDICTED, config, settings, torch.float32)
+    engines = guarded_engines([first, second], *given, seen=seen)
+    packed = PackedMemory(seen, torch.float32)
+    assert all(torch.equal(one.beside.bias, packed.bias) for one in engines if one.beside is not None)
+    order = [[0, 2, 1]] if settings.doubt else [[0, 2], [1, 2]]
+    for one, places in zip(engines, order, strict=True):
+        assert isinstance(one.starts, Moments)
+        for hidden, place in zip(one.starts.hidden, places, strict=True):
+            assert torch.equal(hidden.c, moments.hidden[place].c)
+        assert np.isfinite(dream_returns(one, parts.candidates(one.controller), SEEDS)[0]).all()
+
+
 def test_guarded_dreams_can_be_short() -> None:
     settings = GuardsConfig(steps=3)
     (short,) = guarded_engines(
@@ -183,8 +200,8 @@ def followed(model: MDNRNN, episode: LatentEpisode, moment: int) -> LSTMState:
 def test_moments_hold_the_state_of_every_memory_that_followed_the_episode(recorded: Latents) -> None:
     models = (parts.memory(), parts.memory(seed=11))
     moments = recorded_moments(models, recorded, parts.ACTIONS)
-    assert len(moments) == 11  # an episode of one step has no inside
-    for place in range(11):
+    assert len(moments) == 66  # an episode of one step has no inside
+    for place in range(66):
         found = [
             (episode, t)
             for episode in map(recorded.episode, range(1, 12))
@@ -196,6 +213,14 @@ def test_moments_hold_the_state_of_every_memory_that_followed_the_episode(record
             state = followed(model, episode, t)
             np.testing.assert_allclose(hidden.h[place], state.h[0], atol=1e-5)
             np.testing.assert_allclose(hidden.c[place], state.c[0], atol=1e-5)
+
+
+def test_fewer_moments_are_spread_evenly_over_the_steps(recorded: Latents) -> None:
+    moments = recorded_moments((parts.memory(),), recorded, parts.ACTIONS, limit=24)
+    assert len(moments) == 24
+    longest = recorded.episode(11).mu[1:-1].astype(np.float32)
+    inside = sum((frame == moments.mu).all(1).sum() for frame in longest)
+    assert inside == 4  # 11 of the 66 steps inside episodes
 
 
 @pytest.mark.parametrize("compiled", [True, False])

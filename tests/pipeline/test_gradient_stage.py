@@ -73,3 +73,11 @@ def test_an_m_that_cannot_dream_is_refused(tmp_path: Path) -> None:
     experiment = with_changes(make_experiment("carracing", "tiny", evolve_in="world"), ["--gradient.updates", "3"])
     with pytest.raises(ReverieError, match=r"memory.reward_head is False, and C is to learn by gradients in the dream"):
         create_run(tmp_path / "run", experiment)
+
+
+def test_dreams_that_end_as_m_expects_need_its_word_on_endings(tmp_path: Path) -> None:
+    changes = ["--gradient.updates", "3", "--memory.reward-head", "true", "--dream.done", "calibrated"]
+    experiment = with_changes(make_experiment("carracing", "tiny", evolve_in="world"), changes)
+    with pytest.raises(ReverieError, match=r"^memory.done_head is False, and dreams are to end as M expects"):
+        create_run(tmp_path / "run", experiment)
+    create_run(tmp_path / "run", with_changes(experiment, ["--memory.done-head", "true"]))

@@ -22,6 +22,7 @@ from reverie.pipeline.run_folder import create_run, open_run
 from reverie.pipeline.scoring import read_scores
 from reverie.pipeline.settings import with_changes
 from reverie.rollouts.store import Store
+from reverie.vision.latents import Latents
 
 SMALL = [
     *("--collect.episodes", "6", "--collect.max-steps", "12", "--vision.updates", "4", "--vision.batch-size", "4"),
@@ -53,12 +54,22 @@ def test_a_round_trains_for_what_the_rounds_say_and_ends_at_the_same_learning_ra
     assert (whole.episodes_by(0), whole.episodes_by(2)) == (6, 14)
 
 
+def test_a_round_does_as_the_first_pass_where_the_rounds_do_not_say() -> None:
+    whole = small("--gradient.updates", "5")
+    assert (whole.in_round(1).gradient.updates, whole.in_round(1).collect.max_steps) == (5, 12)
+    told = with_changes(whole, ["--rounds.gradient-updates", "0", "--rounds.max-steps", "20"])
+    assert (told.in_round(1).gradient.updates, told.in_round(1).collect.max_steps) == (0, 20)
+    assert told.dreams_to_learn
+    assert not with_changes(told, ["--gradient.updates", "0"]).dreams_to_learn
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("count", -1, "rounds.count is -1; expected at least 0"),
         ("episodes", 0, "rounds.episodes is 0; expected at least 1"),
         ("memory_updates", 0, "rounds.memory_updates is 0; expected at least 1"),
+        ("max_steps", 0, "rounds.max_steps is 0; expected at least 1"),
         ("noise", 1.5, "rounds.noise is 1.5; expected a chance, 0 to 1"),
     ],
 )
@@ -124,6 +135,15 @@ def test_v_learns_on_where_it_is_asked_to(tmp_path: Path) -> None:
     assert later is not None
     assert (first.step, later.step) == (4, 2)
     assert folder.latents == tmp_path / "run" / "round-1" / "latents"
+    assert not (folder.memory / "fresh.json").exists()  # the old M does not know the new V's latents
+    before = latent_files(folder.path)
+    stages.vision(folder.at(0), 0)  # as a run that goes on does: its V never sees what was played later
+    assert [len(Latents(folder.at(number).latents).entries) for number in (0, 1)] == [6, 10]
+    assert latent_files(folder.path) == before
+
+
+def latent_files(path: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in path.rglob("part-*.safetensors")}
 
 
 def test_the_same_bits_with_workers(iterated: Path, tmp_path: Path) -> None:

@@ -29,22 +29,26 @@ def guarded_engines(
     config: DreamConfig,
     guards: GuardsConfig,
     dtype: torch.dtype | None = None,
+    seen: MDNRNN | None = None,
 ) -> tuple[DreamEngine, ...]:
     """The dreams that take turns: of every M, or of the first alone where the others are there to doubt it.
 
     memories: the first is the agent's own, whose state C sees in every dream
+    seen: another M, whose state C sees instead; in moments its states come last
     """
     first, *others = memories
     config = replace(config, max_steps=guards.steps or config.max_steps)
     dtype = dtype or compute_dtype(first.bias.device.type)
+    last = () if seen is None else (len(memories),)
     if guards.doubt:
         guard = Guard(guards.dropout, guards.doubt, tuple(PackedMemory(other, dtype) for other in others))
-        return (DreamEngine(first, controller, starts, spec, config, dtype, guard=guard),)
+        begin = _of(starts, 0, *last, *range(1, len(memories)))
+        return (DreamEngine(first, controller, begin, spec, config, dtype, beside=seen, guard=guard),)
     guard = Guard(guards.dropout)
-    engines = [DreamEngine(first, controller, _of(starts, 0), spec, config, dtype, guard=guard)]
+    engines = [DreamEngine(first, controller, _of(starts, 0, *last), spec, config, dtype, beside=seen, guard=guard)]
     for place, other in enumerate(others, start=1):
-        begin = _of(starts, place, 0)
-        engines.append(DreamEngine(other, controller, begin, spec, config, dtype, beside=first, guard=guard))
+        begin = _of(starts, place, *(last or (0,)))
+        engines.append(DreamEngine(other, controller, begin, spec, config, dtype, beside=seen or first, guard=guard))
     return tuple(engines)
 
 

@@ -120,12 +120,15 @@ def _guarded(arena: Arena, version: tuple[str, ...]) -> tuple[DreamEngine, ...]:
     assert arena.latents is not None
     assert arena.guards is not None
     memories = [_memory(arena), *map(load_memory, arena.members)]
+    seen = None if arena.beside is None else load_memory(arena.beside)
     starts: Starts
     if arena.guards.starts == "anywhere":
-        starts = recorded_moments(memories, Latents(arena.latents), arena.spec.actions)
+        followed = memories if seen is None else [*memories, seen]
+        starts = recorded_moments(followed, Latents(arena.latents), arena.spec.actions)
     else:
         starts = load_starts(arena.latents)
-    return guarded_engines(memories, arena.controller_shape(), starts, arena.spec, arena.dream, arena.guards)
+    shape = arena.controller_shape()
+    return guarded_engines(memories, shape, starts, arena.spec, arena.dream, arena.guards, seen=seen)
 
 
 @lru_cache(maxsize=2)

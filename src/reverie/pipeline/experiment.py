@@ -84,21 +84,28 @@ class Experiment:
             return self
         return replace(
             self,
-            collect=replace(self.collect, episodes=rounds.episodes),
+            collect=replace(
+                self.collect, episodes=rounds.episodes, max_steps=rounds.max_steps or self.collect.max_steps
+            ),
             vision=replace(self.vision, updates=rounds.vision_updates or self.vision.updates),
             memory=replace(
                 self.memory,
                 updates=rounds.memory_updates,
                 decay=self.memory.decay ** (self.memory.updates / rounds.memory_updates),  # ends at the same rate
             ),
-            gradient=replace(self.gradient, updates=rounds.gradient_updates),
+            gradient=replace(self.gradient, updates=self._updates_in_a_round),
             evolution=replace(self.evolution, generations=rounds.generations, first_rollouts=None),
         )
 
     @property
     def dreams_to_learn(self) -> bool:
         """Whether C learns by gradients in the dream, in the first pass or in a later round."""
-        return self.gradient.updates > 0 or (self.rounds.count > 0 and self.rounds.gradient_updates > 0)
+        return self.gradient.updates > 0 or (self.rounds.count > 0 and self._updates_in_a_round > 0)
+
+    @property
+    def _updates_in_a_round(self) -> int:
+        given = self.rounds.gradient_updates
+        return self.gradient.updates if given is None else given
 
     def episodes_by(self, number: int) -> int:
         """Real episodes in the store when the collecting of round `number` is done."""
@@ -123,6 +130,12 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
         raise ReverieError(
             f"memory.{head} is False, and C is to learn by gradients in the dream of {world.name}; "
             "set it, or gradient.updates to 0"
+        )
+    dreams = experiment.evolution.where == "dream" or experiment.dreams_to_learn
+    if dreams and experiment.dream.done != "cutoff" and not memory.done_head:
+        raise ReverieError(
+            f"memory.done_head is False, and dreams are to end as M expects (dream.done {experiment.dream.done}); "
+            "set it, or dream.done to cutoff, and they end at their cap alone"
         )
 
 

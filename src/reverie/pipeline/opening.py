@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from reverie.errors import ReverieError
@@ -37,6 +38,11 @@ def encoded(run: RunFolder) -> Latents:
     return latents
 
 
+def seen_by(run: RunFolder) -> int | None:
+    """The episodes that the round's latents are of: those so far where each round has a V of its own, else all."""
+    return run.experiment.episodes_by(run.round) if run.experiment.rounds.vision_updates else None
+
+
 def whole_latents(run: RunFolder) -> Latents | None:
     """The latents, None before the first; refuses those that lack episodes of the store."""
     from reverie.rollouts.store import Store
@@ -46,7 +52,8 @@ def whole_latents(run: RunFolder) -> Latents | None:
         return None
     latents = Latents(run.latents)
     seen = {entry.sha256 for entry in latents.entries}
-    episodes = [entry.sha256 for entry in collected(run).entries] if Store(run.rollouts).entries else []
+    entries = collected(run).entries if Store(run.rollouts).entries else ()
+    episodes = [entry.sha256 for entry in entries[: seen_by(run)]]
     encoded = sum(episode in seen for episode in episodes)
     if encoded < len(episodes):
         raise ReverieError(
@@ -76,6 +83,12 @@ def arena_of(run: RunFolder, where: Literal["dream", "world"] | None = None) -> 
     needs_memory = place == "dream" or experiment.controller.features != "z"
     require_trained(run, "memory" if needs_memory else "vision")
     return trained_in(run).arena(place)
+
+
+def under_guards(run: RunFolder, arena: Arena) -> Arena:
+    """The arena with the run's guards, where it has any: for learning, never for a score."""
+    guards = run.experiment.guards
+    return arena if guards == type(guards)() else replace(arena, guards=guards, members=run.members)
 
 
 def trained_in(run: RunFolder) -> Trained:

@@ -16,23 +16,25 @@ class RoundsConfig:
     """rounds after the first pass; 0 is the paper's own procedure for the car and for Doom"""
     episodes: int = 400
     """real episodes that C plays in each round"""
+    max_steps: int | None = None
+    """steps after which they are cut off; None: as in the first pass"""
     noise: float = 0.02
     """the chance, at each step of every second episode, that a random action begins; it is held for 1 to 30 steps"""
     vision_updates: int = 0
     """updates that V trains on for; 0 leaves V as it is"""
     memory_updates: int = 1000
     """updates that M trains on for"""
-    gradient_updates: int = 0
-    """updates that C learns on for by gradients in the dream, before it is evolved on"""
+    gradient_updates: int | None = None
+    """updates that C learns on for by gradients in the dream, before it is evolved on; None: as in the first pass"""
     generations: int = 25
     """generations that C is evolved on for"""
 
     def __post_init__(self) -> None:
         lowest = {"count": 0, "episodes": 1, "vision_updates": 0, "memory_updates": 1}
-        lowest |= {"gradient_updates": 0, "generations": 0}
+        lowest |= {"gradient_updates": 0, "generations": 0, "max_steps": 1}
         for name, least in lowest.items():
             value = getattr(self, name)
-            if value < least:
+            if value is not None and value < least:
                 raise ReverieError(f"rounds.{name} is {value}; expected at least {least}")
         if not 0 <= self.noise <= 1:
             raise ReverieError(f"rounds.noise is {self.noise}; expected a chance, 0 to 1")

@@ -6,14 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reverie.pipeline.opening import arena_of, collected, encoded
+from reverie.pipeline.opening import arena_of, collected, encoded, seen_by, under_guards
 from reverie.pipeline.reporting import report
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import evaluate
 from reverie.pipeline.starting import start_of
 
 if TYPE_CHECKING:
-    from reverie.evolution.arena import Arena
     from reverie.memory.model import MDNRNN
     from reverie.pipeline.driving import Driving
     from reverie.rollouts.store import Store
@@ -75,7 +74,7 @@ def vision(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     model = _train_vision(run, store, device) if trains else load_vision(run.vision)
     mirror = world_spec(run.experiment.world).actions if run.experiment.mirror else None
     with run.timed("encode"):
-        encode_store(model, store, run.latents, mirror)
+        encode_store(model, store, run.latents, mirror, seen_by(run))
 
 
 def memory(run: RunFolder, workers: int | str, device: str = "auto") -> None:
@@ -90,7 +89,7 @@ def memory(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     pin_threads()
     with run.timed("memory"):
         model = start.memory if start else None
-        if run.round and model is not None:
+        if run.round and model is not None and not run.experiment.rounds.vision_updates:
             _note_fresh_losses(run, model, latents, actions)
         dropout = run.experiment.guards.dropout
         train_memory(run.plan.memory, latents, actions, run.memory, run.seed, where, model, dropout)
@@ -110,16 +109,10 @@ def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None
     params = start.params if start else None
     with run.timed("controller"):
         if run.plan.gradient.updates:
-            dream = _guarded(run, arena_of(run, "dream"))
+            dream = under_guards(run, arena_of(run, "dream"))
             params = learned(run.plan.gradient, dream, run.gradient, run.seed, params)
         with Workers(workers) as pool:
-            evolve(run.plan.evolution, _guarded(run, arena), run.controller, run.seed, pool, params)
-
-
-def _guarded(run: RunFolder, arena: Arena) -> Arena:
-    """The arena with the run's guards, where it has any."""
-    guards = run.experiment.guards
-    return arena if guards == type(guards)() else replace(arena, guards=guards, members=run.members)
+            evolve(run.plan.evolution, under_guards(run, arena), run.controller, run.seed, pool, params)
 
 
 def _member_start(run: RunFolder, number: int, folder: Path) -> MDNRNN | None:
@@ -142,7 +135,10 @@ def _driving(run: RunFolder) -> Driving:
 
 
 def _note_fresh_losses(run: RunFolder, model: MDNRNN, latents: Latents, actions: ActionSpec) -> None:
-    """How much there is to learn: M's loss on this round's episodes before it learns from them."""
+    """How much there is to learn: M's loss on this round's episodes before it learns from them.
+
+    Nothing to be told where V has learned on: the last round's M does not know the latents of this round's V.
+    """
     from reverie.files.atomic import write_json
     from reverie.memory.train import losses_on
     from reverie.pipeline.iterating import FRESH_FILE

@@ -8,7 +8,7 @@ from reverie.evaluation.score import Score, evaluate_agent, evaluate_dream, eval
 from reverie.evolution.train import evolve
 from reverie.files.checkpoint import latest_checkpoint
 from reverie.gradient.train import learned
-from reverie.pipeline.opening import encoded, trained_in
+from reverie.pipeline.opening import encoded, trained_in, under_guards
 from reverie.pipeline.reporting import real_steps
 from reverie.reproduction.outcome import Outcome
 from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Row
@@ -47,7 +47,8 @@ def _evolve(work: Work, row: Row, player: Evolved) -> None:
     with folder.timed():
         if player.untrained and latest_checkpoint(folder.memory) is None:
             _save_untrained(work, player, folder)
-        arena, seed, gradient = work.arena(row), work.run.experiment.seed, work.gradient(player)
+        arena = under_guards(work.source(player), work.arena(row))
+        seed, gradient = work.run.experiment.seed, work.gradient(player)
         start = learned(gradient, arena, folder.gradient, seed) if gradient.updates else None
         evolve(config, arena, folder.controller, seed, work.pool, start)
 

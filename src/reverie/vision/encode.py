@@ -57,10 +57,13 @@ def decode_frames(model: ConvVAE, z: torch.Tensor) -> np.ndarray:
     )
 
 
-def encode_store(model: ConvVAE, store: Store, folder: str | Path, mirror: ActionSpec | None = None) -> Latents:
+def encode_store(
+    model: ConvVAE, store: Store, folder: str | Path, mirror: ActionSpec | None = None, first: int | None = None
+) -> Latents:
     """Encode every episode of `store` into part files in `folder`; parts that are there and still true stay.
 
     mirror: the world's actions, where the mirror image of every episode is to be encoded too.
+    first: how many episodes, None for all
 
     The latents of an episode depend on V and that episode alone. A part is still true while V's weights and the
     episodes' checksums are the ones that it names.
@@ -69,10 +72,11 @@ def encode_store(model: ConvVAE, store: Store, folder: str | Path, mirror: Actio
         raise ReverieError(f"{store.folder} holds no episodes; run `reverie collect` first")
     keep_freed_memory()
     folder, fast = Path(folder), fast_copy(model)
-    wanted = _parts(folder, store.entries, _digest(model), mirror is not None)
+    wanted = _parts(folder, store.entries[:first], _digest(model), mirror is not None)
     missing = [(path, part) for path, part in wanted.items() if not _is_there(path, part)]
     entries = [entry for _, part in missing for entry in part.entries]
-    total, to_do = store.total_frames * (2 if mirror else 1), sum(entry.steps + 1 for entry in entries)
+    total = sum(entry.steps + 1 for part in wanted.values() for entry in part.entries)
+    to_do = sum(entry.steps + 1 for entry in entries)
     episodes = _read_ahead(store, [_source(entry) for entry in entries])
     with progress(total, "V: encoding", "frames", total - to_do) as bar:
         for path, part in missing:
