@@ -12,6 +12,7 @@ from reverie.controller.model import Controller
 from reverie.gradient.config import GradientConfig
 from reverie.gradient.policy import FIRST_SPREAD, Policy
 
+LEAST_REWARD = 0.01  # that a deviation is taken to be: a C that hardly ever fails does not blow its ends up
 LEAST_SIZE = 0.05  # that a feature is taken to have; a cell that hardly moves is not blown up
 
 
@@ -62,7 +63,7 @@ class Learner(nn.Module):
             before = self.params.clone()
             self.scale.copy_(features.sqrt().clamp_min(LEAST_SIZE))
             deviation = rewards / (1 - min(discount, 0.999) ** 2)
-            self.reward_scale.copy_(deviation.sqrt().clamp_min(1e-3))
+            self.reward_scale.copy_(deviation.sqrt().clamp_min(LEAST_REWARD))
             self.scaled.copy_(before * self._sizes())
 
     def outputs(self, features: Tensor) -> Tensor:

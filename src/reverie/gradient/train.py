@@ -53,9 +53,9 @@ def learn(
     optimizer = _optimizer(learner, config)
     dreams = AllDreams(engines, config.dreams, _generator(seed, "begin", device=device))
     settings = _settings(config, seed)
-    done = _resume(folder, learner, optimizer, dreams, settings)
-    steps_each = config.dreams * config.window
-    log, recent = MetricsLog(folder / "metrics.jsonl", resume_step=done), deque[float](maxlen=RECENT)
+    recent = deque[float](maxlen=RECENT)
+    done = _resume(folder, learner, optimizer, dreams, recent, settings)
+    steps_each, log = config.dreams * config.window, MetricsLog(folder / "metrics.jsonl", resume_step=done)
     with log, progress(config.updates, "C: learning in the dream", "updates", done) as bar:
         logged = time.monotonic()
         for update in range(done, config.updates):
@@ -78,7 +78,7 @@ def learn(
                 log.append(step=step, **values, dream_steps=step * steps_each, **spent)
                 logged = now
             if saved:
-                _save(folder, step, learner, optimizer, dreams, settings)
+                _save(folder, step, learner, optimizer, dreams, recent, settings)
     return learner.params.detach().double().cpu().numpy()
 
 
@@ -196,9 +196,11 @@ def _save(
     learner: Learner,
     optimizer: torch.optim.Optimizer,
     dreams: AllDreams,
+    recent: deque[float],
     settings: dict[str, Any],
 ) -> None:
     carried = {f"dreams.{name}": array for name, array in dreams.to_arrays().items()}
+    carried["recent"] = np.array(recent, np.float64)
     save_checkpoint(folder, Checkpoint(step, pack(learner, optimizer) | carried, settings))
 
 
@@ -207,6 +209,7 @@ def _resume(
     learner: Learner,
     optimizer: torch.optim.Optimizer,
     dreams: AllDreams,
+    recent: deque[float],
     settings: dict[str, Any],
 ) -> int:
     """Load the last checkpoint, where there is one; returns how many updates it has done."""
@@ -223,4 +226,5 @@ def _resume(
     prefix = "dreams."
     arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(prefix)}
     dreams.from_arrays({name.removeprefix(prefix): array for name, array in arrays.items()})
+    recent.extend(checkpoint.arrays.get("recent", np.zeros(0)).tolist())
     return checkpoint.step
