@@ -42,7 +42,10 @@ class Daydream:
 
 
 def record_daydream(agent: Agent, engine: DreamEngine, seeds: Sequence[int]) -> Daydream:
-    """Of the real episodes on `seeds`, take the middle one by return, and let the agent fall asleep in it."""
+    """Of the real episodes on `seeds`, take the middle one by return, and let the agent fall asleep in it.
+
+    agent: with the engine's M, also where C sees z alone
+    """
     from reverie.dreaming.record import dream_on
     from reverie.vision.encode import decode_frames
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reverie.agent import Agent
 from reverie.evaluation.daydream import Daydream, daydream_film, record_daydream
 from reverie.evaluation.published import published
 from reverie.evaluation.video import Film
@@ -19,9 +20,11 @@ def film_daydream(trained: Trained, seed: int, temperature: float | None = None)
     """The film, and what is on it; tau of the dream is that of the training where None."""
     arena = trained.arena("dream")
     arena = replace(arena, dream=at_temperature(arena.dream, temperature))
+    # M follows what happens also where C sees z alone: the dream goes on from there
+    agent = Agent(trained.vision, trained.memory, trained.controller, trained.params, trained.spec)
     try:
         seeds = evaluation_seeds(seed, "daydream", count=FILMED)
-        found = record_daydream(trained.agent(), open_dream(arena), seeds)
+        found = record_daydream(agent, open_dream(arena), seeds)
     finally:
         close_arenas()
     return daydream_film(found, published(trained.spec.name).frames_per_second, MOST_FRAMES), found
