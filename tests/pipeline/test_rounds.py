@@ -125,6 +125,23 @@ def test_a_second_call_changes_nothing(iterated: Path) -> None:
     assert weights() == before
 
 
+def test_rounds_can_be_added_to_a_finished_run(iterated: Path, tmp_path: Path) -> None:
+    run(small("--rounds.count", "1"), tmp_path / "run", workers=0)
+    earlier = read_scores(open_run(tmp_path / "run"))["agent"]
+    run(small(), tmp_path / "run", workers=0)
+    longer, straight = open_run(tmp_path / "run"), open_run(iterated)
+    assert (load_params(longer) == load_params(straight)).all()
+    assert [read_scores(longer.at(1))["agent"], *read_scores(longer).values()] == [
+        earlier,
+        *read_scores(straight).values(),
+    ]
+    with pytest.raises(ReverieError, match=r"rounds.count: 2 there, 1 asked for"):
+        create_run(tmp_path / "run", small("--rounds.count", "1"))
+    longer.reproduced.mkdir()
+    with pytest.raises(ReverieError, match=r"as it ended after round 2; move it away to add rounds$"):
+        create_run(tmp_path / "run", small("--rounds.count", "3"))
+
+
 def test_v_learns_on_where_it_is_asked_to(tmp_path: Path) -> None:
     folder = create_run(tmp_path / "run", small("--rounds.vision-updates", "2", "--rounds.count", "1"))
     for number in (0, 1):

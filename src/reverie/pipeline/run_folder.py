@@ -173,9 +173,13 @@ def create_run(path: Path, experiment: Experiment) -> RunFolder:
     with _lock(path):
         if not config.exists():  # else another process was faster
             write_json(path / VERSIONS, versions())
-            content = {"format": FORMAT, "reverie": reverie.__version__, "experiment": to_json(experiment)}
-            write_json(config, content | {"digest": digest_of(content)})
+            _write_config(path, experiment)
     return _reopen(path, experiment)
+
+
+def _write_config(path: Path, experiment: Experiment) -> None:
+    content = {"format": FORMAT, "reverie": reverie.__version__, "experiment": to_json(experiment)}
+    write_json(path / CONFIG, content | {"digest": digest_of(content)})
 
 
 def open_run(path: Path) -> RunFolder:
@@ -214,8 +218,10 @@ def versions() -> dict[str, Any]:
 
 
 def _reopen(path: Path, experiment: Experiment) -> RunFolder:
-    """The run at `path`, which must be that of `experiment`."""
+    """The run at `path`, which must be that of `experiment`, or it with fewer rounds: then it gets more."""
     found = open_run(path)
+    if found.round < experiment.rounds.count and found.experiment == _with_rounds(experiment, found.round):
+        return _extended(found, experiment)
     changed = list(differences(to_json(found.experiment), to_json(experiment)))
     if changed:
         more = len(changed) - SHOWN_DIFFERENCES
@@ -225,6 +231,26 @@ def _reopen(path: Path, experiment: Experiment) -> RunFolder:
             f"repeat the command it was made with, or choose another run folder"
         )
     return found
+
+
+def _with_rounds(experiment: Experiment, count: int) -> Experiment:
+    return replace(experiment, rounds=replace(experiment.rounds, count=count))
+
+
+def _extended(run: RunFolder, experiment: Experiment) -> RunFolder:
+    """The run with more rounds to go: what was its last round is one of several now, and so are its scores."""
+    if run.reproduced.exists():
+        raise ReverieError(
+            f"{run.reproduced} holds a table of the run as it ended after round {run.round}; move it away to add rounds"
+        )
+    longer = RunFolder(run.path, experiment, run.round)
+    with _lock(run.path):
+        for score in (run.scores / f"{name}.json" for name in ("agent", "dream")):
+            if score.exists():
+                longer.scores.mkdir(parents=True, exist_ok=True)
+                score.rename(longer.scores / score.name)
+        _write_config(run.path, experiment)  # last: killed before, it has the rounds that it had, and scores to take
+    return open_run(run.path)
 
 
 def _is_ours(file: Path) -> bool:
