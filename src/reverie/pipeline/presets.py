@@ -73,11 +73,12 @@ def _heads(settings: _Settings, where: Where) -> MemoryConfig:
 
 
 def _settings(world: str, preset: Preset) -> _Settings:
-    from reverie.worlds.registry import split_skill
+    from reverie.worlds.registry import base_world
 
-    if split_skill(world)[0] == "doom":
+    base = base_world(world)
+    if base == "doom":
         return _doom(preset)
-    if world == "carracing":
+    if base == "carracing":
         return _carracing(preset)
     return _tiny(preset) if world == "tiny" else _gymnasium(world, preset)
 
@@ -113,7 +114,7 @@ def _doom(preset: Preset) -> _Settings:
         "standard": EvolutionConfig(generations=0),
         "paper": EvolutionConfig(generations=1800, rescore_rollouts=1024),
     }
-    rounds = RoundsConfig(count=2, episodes=600, memory_updates=4000, gradient_updates=300, generations=0)
+    rounds = RoundsConfig(count=3, episodes=600, memory_updates=4000, gradient_updates=300, generations=0)
     standard = preset == "standard"
     return _Settings(
         survival=True,
