@@ -10,6 +10,7 @@ import pytest
 from reverie.errors import ReverieError
 from reverie.pipeline.experiment import Experiment, dream_head, require_fit
 from reverie.pipeline.presets import make_experiment
+from reverie.pipeline.settings import with_changes
 from reverie.worlds.registry import world_spec
 
 TINY = make_experiment("tiny", "tiny")
@@ -55,3 +56,11 @@ def test_m_must_take_the_worlds_actions() -> None:
     with pytest.raises(ReverieError) as error:
         require_fit(make_experiment("doom", "tiny"), world_spec("carracing"))
     assert str(error.value) == "memory.action_size is 1, but the actions of carracing have 3"
+
+
+def test_a_c_that_sees_what_m_expects_of_it_may_learn_by_gradients() -> None:
+    words = ["--controller.features", "zha", "--gradient.updates", "3", "--memory.action-head"]
+    spec = world_spec("tiny")
+    require_fit(with_changes(TINY, [*words, "true"]), spec)
+    with pytest.raises(ReverieError, match=r"^controller.features are 'zha', and memory.action_head is False"):
+        require_fit(with_changes(TINY, [*words, "false"]), spec)

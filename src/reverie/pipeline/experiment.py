@@ -28,7 +28,7 @@ class Experiment:
     """One world, the settings of each stage, and the seed from which every random stream derives."""
 
     world: str
-    """doom, carracing, tiny or any Gymnasium id"""
+    """doom (and doom-skill-1 to doom-skill-5), carracing, tiny, climb or any Gymnasium id"""
     preset: Preset
     """the preset that the settings started from"""
     seed: int
@@ -44,9 +44,9 @@ class Experiment:
     dream: DreamConfig
     """the dream that C trains in"""
     evolution: EvolutionConfig
-    """stage 4: CMA-ES, in the dream or in the world"""
+    """stage 4: C by CMA-ES, in the dream or in the world, from where gradients left it"""
     gradient: GradientConfig = field(default_factory=GradientConfig)
-    """before CMA-ES: C by PPO in the dream"""
+    """stage 4, before CMA-ES or in its place: C by PPO in the dream"""
     guards: GuardsConfig = field(default_factory=GuardsConfig)
     """against a C that lives off what M gets wrong, in the dreams that it learns in"""
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
@@ -157,11 +157,6 @@ def _require_habit(experiment: Experiment) -> None:
         raise ReverieError(
             f"controller.features are {features!r}, and memory.action_head is False: M does not say what it expects C "
             "to do; set it, or leave the a out"
-        )
-    if experiment.dreams_to_learn:
-        raise ReverieError(
-            f"controller.features are {features!r}, and C by gradients does not see what M expects of it; "
-            "leave the a out, or set gradient.updates to 0"
         )
 
 
