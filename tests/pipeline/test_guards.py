@@ -49,6 +49,18 @@ def test_a_guarded_run_trains_every_member_in_each_round(tmp_path: Path) -> None
     assert later.parent == folder.at(1).memory
 
 
+def test_every_member_must_be_whole(tmp_path: Path) -> None:
+    folder = create_run(tmp_path / "run", small("--guards.members", "2", "--rounds.count", "0"))
+    for stage in ("collect", "vision", "memory"):
+        getattr(stages, stage)(folder, 0)
+    (member,) = folder.members
+    for file in member.glob("step-*"):
+        file.unlink()
+    with pytest.raises(ReverieError) as error:
+        stages.controller(folder, 0)
+    assert str(error.value) == f"{member} has 0 of 6 updates; run `reverie memory {folder.path}` first"
+
+
 def test_guards_hold_in_dreams_alone() -> None:
     experiment = with_changes(make_experiment("carracing", "tiny"), ["--guards.dropout", "0.1"])
     with pytest.raises(ReverieError, match=r"^guards hold in dreams, and C is evolved in the world; leave them out"):

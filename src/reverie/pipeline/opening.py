@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from reverie.errors import ReverieError
@@ -64,12 +65,16 @@ def whole_latents(run: RunFolder) -> Latents | None:
 
 def require_trained(run: RunFolder, stage: Literal["vision", "memory"]) -> None:
     """Refuse to go on from a V or an M that is missing or has updates left to do."""
-    from reverie.files.checkpoint import latest_checkpoint
-
     folder, wanted = {
         "vision": (run.vision, run.plan.vision.updates),
         "memory": (run.memory, run.plan.memory.updates),
     }[stage]
+    _require_updates(run, stage, folder, wanted)
+
+
+def _require_updates(run: RunFolder, stage: str, folder: Path, wanted: int) -> None:
+    from reverie.files.checkpoint import latest_checkpoint
+
     checkpoint = latest_checkpoint(folder)
     done = 0 if checkpoint is None else checkpoint.step
     if checkpoint is None or done < wanted:
@@ -88,7 +93,11 @@ def arena_of(run: RunFolder, where: Literal["dream", "world"] | None = None) -> 
 def under_guards(run: RunFolder, arena: Arena) -> Arena:
     """The arena with the run's guards, where it has any: for learning, never for a score."""
     guards = run.experiment.guards
-    return arena if guards == type(guards)() else replace(arena, guards=guards, members=run.members)
+    if guards == type(guards)():
+        return arena
+    for folder in run.members:
+        _require_updates(run, "memory", folder, run.plan.memory.updates)
+    return replace(arena, guards=guards, members=run.members)
 
 
 def trained_in(run: RunFolder) -> Trained:
