@@ -82,6 +82,15 @@ def test_every_row_once_across_stages_rounds_and_a_resume(tmp_path: Path) -> Non
     ]
 
 
+def test_stages_of_every_kind_are_followed(tmp_path: Path) -> None:
+    stages = ["gradient", "memory", "memory/member-1", "round-1/gradient", "round-1/memory/member-2"]
+    for stage in stages:
+        _write(tmp_path / stage, 1)
+    with Following(tmp_path, {}, Listing):
+        pass
+    assert sorted(stage for stage, _, _ in ROWS[1:-1]) == stages
+
+
 def test_a_failing_tracker_is_told_of_and_dropped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

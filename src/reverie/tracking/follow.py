@@ -17,6 +17,7 @@ from reverie.progress import announce
 from reverie.tracking.tracker import MakeTracker, Tracker
 
 SECONDS = 2.0  # between two looks
+STAGES = ("*", "memory/member-*", "round-*/*", "round-*/memory/member-*")  # in a run folder
 LAST_SECONDS = 10.0  # what the tracker has when the run has ended
 
 
@@ -54,7 +55,7 @@ class Following:
             announce(f"tracking stops, the run goes on: {type(error).__name__}: {error}")
 
     def _pass_on(self, tracker: Tracker) -> None:
-        for file in sorted([*self._run.glob("*/metrics.jsonl"), *self._run.glob("round-*/*/metrics.jsonl")]):
+        for file in sorted(file for folder in STAGES for file in self._run.glob(f"{folder}/metrics.jsonl")):
             stage = str(file.parent.relative_to(self._run))
             stat = file.stat()
             state = (stat.st_ino, stat.st_size)
