@@ -31,8 +31,9 @@ def test_every_preset_fits_its_world(world: str, preset: str, where: str | None)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_doom_at_another_skill_has_dooms_settings(preset: str) -> None:
-    assert make_experiment("doom-skill-5", preset) == replace(make_experiment("doom", preset), world="doom-skill-5")
+@pytest.mark.parametrize(("name", "world"), [("doom-skill-5", "doom"), ("carracing-envpool", "carracing")])
+def test_a_world_by_another_name_has_its_settings(name: str, world: str, preset: str) -> None:
+    assert make_experiment(name, preset) == replace(make_experiment(world, preset), world=name)
 
 
 def sizes(experiment: Experiment) -> tuple[int, int, int]:
