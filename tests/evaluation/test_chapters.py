@@ -4,13 +4,16 @@ import base64
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from reverie.evaluation import chapters
 from reverie.evaluation.inputs import ReportInputs
 from reverie.evaluation.pictures import GAP
+from reverie.evaluation.report import render
 from reverie.worlds.spec import ActionSpec, WorldSpec
 from tests.evaluation.parts import TINY, make_episode, make_latents, make_memory, make_vision, write_metrics
 
@@ -89,7 +92,7 @@ def test_the_evolution_in_figures(tmp_path: Path) -> None:
     rows = [{"step": s, "mean": 1.0, "rescored": 812.4, "sigma": 0.0812, "dream_steps": 36e6} for s in (1, 40)]
     inputs = ReportInputs(
         DOOM,
-        controller_metrics=write_metrics(tmp_path / "c.jsonl", rows),
+        controller_metrics=[write_metrics(tmp_path / "c.jsonl", rows)],
         config={"evolution": {"population": 64, "rollouts": 16}},
         seconds={"controller": 230},
     )
@@ -118,13 +121,55 @@ def test_what_c_learned_by_gradients(tmp_path: Path) -> None:
     rows = [{"step": 5, "dream_steps": 300_000, "entropy": 0.3}]  # no dream has ended yet
     rows += [{"step": s, "dream_steps": s * 65_536, "mean": 10.0 * s, "entropy": 0.1} for s in (10, 20)]
     learned = write_metrics(tmp_path / "g.jsonl", rows)
-    alone = chapters.controller(ReportInputs(DOOM, gradient_metrics=learned))
+    alone = chapters.controller(ReportInputs(DOOM, gradient_metrics=[learned]))
     assert alone is not None
     assert alone["curve"] is None
-    assert alone["facts"] == [("dreamt to learn by gradients", "1,310,720 steps")]
+    assert alone["facts"] == [("updates by gradients", "20"), ("steps dreamt for them", "1,310,720")]
     assert "200 after 1.3 million" in alone["learning"]
     evolved = write_metrics(tmp_path / "c.jsonl", [{"step": 1, "mean": 300.0}])
-    both = chapters.controller(ReportInputs(DOOM, gradient_metrics=learned, controller_metrics=evolved))
+    both = chapters.controller(ReportInputs(DOOM, gradient_metrics=[learned], controller_metrics=[evolved]))
     assert both is not None
     assert both["curve"] is not None
-    assert [what for what, _ in both["facts"]] == ["dreamt to learn by gradients", "generations"]
+    assert [what for what, _ in both["facts"]] == ["updates by gradients", "steps dreamt for them", "generations"]
+
+
+def test_what_c_took_is_told_of_all_rounds(tmp_path: Path) -> None:
+    learned = [
+        write_metrics(tmp_path / f"g{i}", [{"step": 10 * (i + 1), "dream_steps": 1000 * (i + 1), "mean": 300.0}])
+        for i in range(3)
+    ]
+    evolved = [
+        write_metrics(tmp_path / f"c{i}", [{"step": s, "mean": 1.0, "dream_steps": 50 * s} for s in (1, 2)])
+        for i in range(2)
+    ]
+    seconds = {"memory": 500.0, "controller": 60.0, "controller, round 1": 30.0, "controller, round 2": 5.0}
+    section = chapters.controller(
+        ReportInputs(DOOM, gradient_metrics=learned, controller_metrics=evolved, seconds=seconds)
+    )
+    assert section is not None
+    assert section["facts"] == [
+        ("updates by gradients", "60"),
+        ("steps dreamt for them", "6,000"),
+        ("generations", "4"),
+        ("steps in the dream", "200"),
+        ("wall time", "1 min 35 s"),
+    ]
+    assert section["rounds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "alone"),
+    [
+        ({"evolution": {"generations": 0}}, True),
+        ({"evolution": {"generations": 0}, "rounds": {"count": 2, "generations": 0}}, True),
+        ({"evolution": {"generations": 0}, "rounds": {"count": 2, "generations": 5}}, False),
+        ({"evolution": {"generations": 9}}, False),
+        ({}, False),
+    ],
+)
+def test_gradients_alone_are_told_only_where_no_evolution_follows(
+    config: dict[str, Any], alone: bool, tmp_path: Path
+) -> None:
+    learned = write_metrics(tmp_path / "g.jsonl", [{"step": 5, "dream_steps": 9, "mean": 3.0}])
+    inputs = ReportInputs(DOOM, gradient_metrics=[learned], config=config)
+    assert ("by them alone" in render(inputs)) == alone

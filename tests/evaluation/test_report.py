@@ -17,6 +17,7 @@ from reverie.worlds.registry import world_spec
 from tests.evaluation.parts import TINY, make_episode, make_latents, make_memory, make_score, make_vision, write_metrics
 
 VOID = {"meta", "link", "img", "br"}
+NOWHERE = Path("/nowhere/metrics.jsonl")
 
 
 class Page(HTMLParser):
@@ -82,7 +83,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "asleep": make_recording("dream", 9),
         "vision_metrics": write_metrics(tmp_path / "vision.jsonl", vision),
         "memory_metrics": write_metrics(tmp_path / "memory.jsonl", memory),
-        "controller_metrics": write_metrics(tmp_path / "controller.jsonl", controller),
+        "controller_metrics": [write_metrics(tmp_path / "controller.jsonl", controller)],
         "controller_parameters": 1088,
         "config": {"preset": "tiny", "seed": 3, "vision": {"kl_tolerance": 0.5, "latent_size": 8}},
         "versions": {"reverie": "0.1.0", "torch": "2.13.0"},
@@ -155,7 +156,9 @@ WITHOUT: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], list[str]]]
     "without a random baseline": (lambda all_: _only(all_, "agent", "awake", "vision"), ["scores"]),
     "only baselines": (lambda all_: _only(all_, "baselines"), ["scores"]),
     "metrics files that are not there": (
-        lambda all_: {key: Path("/nowhere/metrics.jsonl") for key in all_ if key.endswith("_metrics")},
+        lambda all_: {
+            key: [NOWHERE] if key == "controller_metrics" else NOWHERE for key in all_ if key.endswith("_metrics")
+        },
         [],
     ),
 }

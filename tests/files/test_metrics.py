@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.metrics import MetricsLog, read_metrics
+from reverie.files.metrics import MetricsLog, read_in_turn, read_metrics
 from tests.files.crashes import cut_everywhere
 
 DIVERGED = "training diverged: try gentler settings, such as a lower learning rate"
@@ -111,3 +111,19 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 log.append(step=2, loss=0.5)
             assert str(caught.value) == message
     assert read_metrics(path) == [{"step": 1, "loss": 1.0}]
+
+
+def test_logs_in_turn_count_on(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.jsonl" for name in ("a", "missing", "b")]
+    for path in (paths[0], paths[2]):
+        with MetricsLog(path, resume_step=0) as log:
+            log.append(step=2, dream_steps=20, mean=1.5)
+            log.append(step=5, dream_steps=50, mean=2.5)
+    found = read_in_turn(paths)
+    assert [(row["step"], row["dream_steps"], row["mean"], row["turn"]) for row in found] == [
+        (2, 20, 1.5, 0),
+        (5, 50, 2.5, 0),
+        (7, 70, 1.5, 2),
+        (10, 100, 2.5, 2),
+    ]
+    assert read_in_turn([]) == read_in_turn([paths[1]]) == []

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from reverie.evolution.train import BEST_FILE
 from reverie.files.metrics import MetricsLog
+from reverie.pipeline import reporting
 from reverie.pipeline.presets import make_experiment
 from reverie.pipeline.reporting import real_steps
 from reverie.pipeline.run_folder import create_run
 from reverie.pipeline.settings import with_changes
 from reverie.rollouts.store import Store
+from reverie.workers.seeds import evaluation_seeds
 
 
 def test_real_steps_are_those_of_all_rounds(tmp_path: Path) -> None:
@@ -21,3 +26,23 @@ def test_real_steps_are_those_of_all_rounds(tmp_path: Path) -> None:
     store = Store(run.rollouts)
     assert real_steps(run, store) == 210
     assert real_steps(run.at(0), store) == 10
+
+
+def test_rounds_are_filmed_as_far_as_they_have_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with its own agent, the real steps by then and its score, on one seed."""
+    changes = ["--rounds.count", "3", "--evolution.where", "world"]
+    run = create_run(tmp_path / "run", with_changes(make_experiment("tiny", "tiny"), changes))
+    rounds, store = [run.at(number) for number in range(4)], Store(run.rollouts)
+    monkeypatch.setattr(reporting, "load_agent", lambda run: f"agent {run.round}")
+    monkeypatch.setattr(reporting, "read_scores", lambda run: {"agent": f"score {run.round}"})
+    monkeypatch.setattr(reporting, "film_round", lambda *shown: shown)
+    (seed,) = evaluation_seeds(run.experiment.seed, "rounds", count=1)
+    expected = []
+    for number in range(3):
+        found = reporting._rounds(rounds, store)
+        assert found == (expected if number > 1 else [])  # nothing to compare before there are two
+        with MetricsLog(rounds[number].controller / "metrics.jsonl", resume_step=0) as log:
+            log.append(step=1, world_steps=10)
+        (rounds[number].controller / BEST_FILE).write_bytes(b"")
+        expected.append((f"agent {number}", number, 10 * (number + 1), f"score {number}", seed))
+    assert reporting._rounds(rounds, store) == expected

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from reverie.evaluation.theme import PRINT, to_svg
 from reverie.evaluation.video import prolonged
+from reverie.files.metrics import MetricsLog
+from reverie.reproduction import page, searches
 from reverie.reproduction.figures import (
     Learning,
     agents,
     agents_text,
+    gradient_curves,
+    gradient_text,
     learning_curves,
     learning_text,
     transfer,
     transfer_text,
 )
 from reverie.reproduction.page import verdict
+from reverie.reproduction.searches import generations, updates
 from reverie.reproduction.table import reproduction_table
 from tests.reproduction.parts import car_like, doom_like
 
@@ -120,13 +129,82 @@ def test_the_cars_agents_stand_side_by_side() -> None:
 
 def test_learning_curves_stand_beside_the_published_one() -> None:
     rows = [{"step": step, "mean": 100.0 * step} for step in (1, 2, 3)]
-    searches = [Learning("τ 0.10", rows), Learning("main run", rows, main=True)]
-    (axis,) = learning_curves(searches, ((25, 515), (1800, 897)), "steps survived").axes
+    curves = [Learning("τ 0.10", rows), Learning("main run", rows, main=True)]
+    (axis,) = learning_curves(curves, ((25, 515), (1800, 897)), "steps survived").axes
     assert [line.get_label() for line in axis.lines] == ["τ 0.10", "main run", "paper"]
     assert (axis.get_xscale(), axis.lines[2].get_xdata()[-1]) == ("log", 1800)
-    assert learning_text(searches, ((25, 515),)) == (
+    assert axis.get_xlabel() == "generation of CMA-ES"
+    assert learning_text(curves, ((25, 515),)) == (
         "Mean fitness of the last generation. τ 0.10: 300; main run: 300. The paper: 515 at generation 25."
     )
+
+
+def dreamt(turn: int, *means: float | None) -> list[dict[str, float | None]]:
+    """Rows of learning by gradients as `read_in_turn` has them, a million steps apart."""
+    first = 1 + 3 * turn
+    steps = range(first, first + len(means))
+    return [{"step": s, "dream_steps": s * 10**6, "mean": m, "turn": turn} for s, m in zip(steps, means, strict=True)]
+
+
+def test_what_gradients_brought_is_drawn_over_steps_dreamt() -> None:
+    rounds = [*dreamt(0, None, 100.0, 300.0), *dreamt(1, 200.0, 400.0)]
+    learned = [Learning("τ 0.10", dreamt(0, 900.0, 1900.0)), Learning("main run", rounds, main=True)]
+    (axis,) = gradient_curves(learned, "steps survived").axes
+    drawn = [(np.array(line.get_xdata()).tolist(), np.array(line.get_ydata()).tolist()) for line in axis.lines]
+    assert drawn[0] == ([1, 2], [900, 1900])
+    assert drawn[1:3] == [([2, 3], [100, 300]), ([4, 5], [200, 400])]  # broken where a round begins
+    assert drawn[3][0] == [4, 4]
+    assert axis.get_legend_handles_labels()[1] == ["τ 0.10", "main run"]
+    assert axis.get_xlabel() == "million steps dreamt"
+    assert axis.get_ylim()[0] == 0
+    assert gradient_text(learned) == (
+        "Mean return of the last dreams, by steps dreamt. τ 0.10: 1900 after 2.0 million; "
+        "main run: 400 after 5.0 million."
+    )
+
+
+def test_a_page_draws_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By gradients alone: their chart, and the paper's curve in one of its own, which says so."""
+    folders = [tmp_path / name / "controller" for name in ("a", "b")]
+    run = SimpleNamespace(experiment=SimpleNamespace(evolution=SimpleNamespace(where="dream")))
+    work: Any = SimpleNamespace(plan=SimpleNamespace(world="doom", rows=()), run=run)
+    monkeypatch.setattr(page, "own_searches", lambda work: folders)
+    (paper,) = page._learning_charts(work, "steps survived")
+    assert paper.caption == page.PAPER_ALONE
+    assert paper.text.startswith("The paper: 515 at generation 25")
+    assert paper.draw(PRINT).axes[0].get_title(loc="left") == "the paper's population mean, steps survived in the dream"
+    assert page._gradient_charts(work, "steps survived") == []
+    for folder in folders:
+        with MetricsLog(folder.with_name("gradient") / "metrics.jsonl", resume_step=0) as log:
+            log.append(step=5, dream_steps=100)
+            log.append(step=10, dream_steps=200, mean=70.0)
+    assert [row["dream_steps"] for row in updates(folders)] == [100, 200, 300, 400]
+    (chart,) = page._gradient_charts(work, "steps survived")
+    assert chart.caption == page.GRADIENTS + page.ROUNDS
+    assert len(chart.draw(PRINT).axes[0].lines) == 3
+    with MetricsLog(folders[1] / "metrics.jsonl", resume_step=0) as log:
+        log.append(step=1, mean=50.0)
+    assert len(generations(folders)) == 1
+    (ours,) = page._learning_charts(work, "steps survived")
+    assert ours.caption == page.LEARNING
+    assert ours.text.startswith("Mean fitness of the last generation. main run: 50. The paper: 515")
+    monkeypatch.setattr(work.plan, "world", "tiny")
+    (folders[1] / "metrics.jsonl").unlink()
+    assert page._learning_charts(work, "steps survived") == []  # neither ours nor the paper's
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds"),
+    [
+        ([{"step": 5, "seconds": 3.0}, {"step": 10, "seconds": 4.0}], 7.0),
+        ([{"step": 5, "updates_per_second": 0.5}, {"step": 10, "updates_per_second": 2.0}], 12.5),
+        ([{"step": 5, "updates_per_second": 0.5}, {"step": 10, "updates_per_second": 2.0, "seconds": 4.0}], 14.0),
+        ([{"step": 5}, {"step": 6, "updates_per_second": 0.0}], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_how_long_a_training_took(rows: list[dict[str, float]], seconds: float) -> None:
+    assert searches._seconds(rows) == seconds
 
 
 def test_learning_curves_say_where() -> None:
@@ -136,8 +214,8 @@ def test_learning_curves_say_where() -> None:
 
 @pytest.mark.parametrize(("label", "columns"), [("C on an untrained M", 3), ("z alone, hidden layer", 2)])
 def test_a_legend_of_long_labels_is_narrower(label: str, columns: int) -> None:
-    searches = [Learning(label, [{"step": 1, "mean": 1.0}])] * 4
-    figure = learning_curves(searches, ((25, 515),), "points")
+    curves = [Learning(label, [{"step": 1, "mean": 1.0}])] * 4
+    figure = learning_curves(curves, ((25, 515),), "points")
     figure.canvas.draw()
     (legend,) = figure.legends
     assert legend._ncols == columns

@@ -18,7 +18,7 @@ from reverie.evaluation.pictures import png, reconstructions, spread_frames, str
 from reverie.evaluation.published import published
 from reverie.evaluation.video import film
 from reverie.evaluation.wording import duration, number, parameter_count
-from reverie.files.metrics import read_metrics
+from reverie.files.metrics import read_in_turn, read_metrics
 from reverie.vision.encode import decode_frames
 
 Section = dict[str, Any]
@@ -153,28 +153,47 @@ def _agreement(actions: ActionCalibration) -> str:
 
 
 def controller(inputs: ReportInputs) -> Section | None:
-    """How C learned by gradients and how it evolved, as far as it did; beside the published run."""
-    evolved, learned = (
-        read_metrics(path) if path else [] for path in (inputs.controller_metrics, inputs.gradient_metrics)
-    )
+    """How C learned by gradients and how it evolved, as far as it did, its rounds in turn; beside the published run."""
+    evolved, learned = map(read_in_turn, (inputs.controller_metrics, inputs.gradient_metrics))
     paper = published(inputs.world.name)
     label = f"paper's mean, in the {paper.fitness_where}"
     curve = figures.fitness_curve(evolved, inputs.unit, inputs.evolved_in, paper.fitness, label)
     learning = figures.learning_curve(learned, inputs.unit)
     if curve is None and learning is None:
         return None
-    facts = [("dreamt to learn by gradients", f"{learned[-1]['dream_steps']:,} steps")] if learned else []
+    facts = [*_gradient_facts(learned), *_evolution_facts(inputs, evolved)]
+    if wall := sum(seconds for stage, seconds in inputs.seconds.items() if stage.split(",")[0] == "controller"):
+        facts.append(("wall time", duration(wall)))
     return {
         "curve": curve,
         "learning": learning,
         "where": inputs.evolved_in,
         "parameters": inputs.controller_parameters,
-        "facts": facts + _evolution_facts(inputs, evolved[-1] if evolved else {}),
+        "rounds": 1 + max(row["turn"] for row in (*learned, *evolved)),
+        "alone": not evolved and _generations(inputs.config) == 0,
+        "facts": facts,
     }
 
 
-def _evolution_facts(inputs: ReportInputs, last: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _generations(config: Mapping[str, Any]) -> int | None:
+    """For how many generations C is to be evolved, in all rounds; None where the settings do not say."""
+    rounds = config.get("rounds", {})
+    later = rounds.get("count", 0) * rounds.get("generations", 0)
+    first = config.get("evolution", {}).get("generations")
+    return None if first is None else int(first + later)
+
+
+def _gradient_facts(learned: Rows) -> list[tuple[str, str]]:
+    """(what, figure) about all that was learned by gradients."""
+    if not learned:
+        return []
+    last = learned[-1]
+    return [("updates by gradients", f"{last['step']:,}"), ("steps dreamt for them", f"{last['dream_steps']:,}")]
+
+
+def _evolution_facts(inputs: ReportInputs, evolved: Rows) -> list[tuple[str, str]]:
     """(what, figure) about the whole evolution."""
+    last = evolved[-1] if evolved else {}
     config = inputs.config.get("evolution", {}) if last else {}
     facts = [("generations", f"{last['step']:,}")] if last else []
     if "population" in config and "rollouts" in config:
@@ -185,8 +204,6 @@ def _evolution_facts(inputs: ReportInputs, last: Mapping[str, Any]) -> list[tupl
         facts.append(("best agent on fresh seeds", number(last["rescored"])))
     if "sigma" in last:
         facts.append(("last step size σ", f"{last['sigma']:.3g}"))
-    if "controller" in inputs.seconds:
-        facts.append(("wall time", duration(inputs.seconds["controller"])))
     return facts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -103,6 +104,7 @@ def fitness_curve(rows: Rows, unit: str, where: str, paper: Curve = (), paper_la
     if len(low) == len(high) == len(steps):
         axis.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0, label="worst to best")
     axis.plot(steps, mean, color=colour, label="mean")
+    _mark_rounds(axis, rows, "step", 1)
     checks, rescored = series(rows, "rescored")
     if len(checks):
         axis.plot(checks, rescored, "o", color=INK, markersize=3.5, label="best agent, fresh seeds")
@@ -124,10 +126,18 @@ def learning_curve(rows: Rows, unit: str) -> Markup | None:
     dreamt = np.array([row["dream_steps"] for row in rows if row.get("mean") is not None]) / 1e6
     figure, (axis,) = new_figure()
     axis.plot(*thinned(dreamt, mean), color=DREAM)
+    _mark_rounds(axis, rows, "dream_steps", 1e6)
     axis.set_xlabel("million steps dreamt")
     axis.set_title(f"{unit} in the last dreams that ended, C still trying things", loc="left", fontsize=10, color=INK)
     alt = f"Mean return by steps dreamt: {mean[0]:.0f} at first, {mean[-1]:.0f} after {dreamt[-1]:.1f} million."
     return to_svg(figure, "learning", alt)
+
+
+def _mark_rounds(axis: Axes, rows: Rows, key: str, unit: float) -> None:
+    """A dotted line where a round ended, in rows of `read_in_turn`."""
+    for row, following in pairwise(rows):
+        if row.get("turn") != following.get("turn"):
+            axis.axvline(row[key] / unit, color=MUTED, linewidth=0.8, linestyle=":")
 
 
 def reliability(predicted: np.ndarray, observed: np.ndarray, happened: np.ndarray) -> Markup:

@@ -11,6 +11,7 @@ from reverie.evaluation.score import Score
 
 if TYPE_CHECKING:
     from reverie.evaluation.recording import Recording
+    from reverie.evaluation.rounds import RoundFilmed
     from reverie.memory.model import MDNRNN
     from reverie.rollouts.episode import Episode
     from reverie.vision.latents import LatentEpisode
@@ -28,7 +29,8 @@ class ReportInputs:
     episodes: a few recorded ones (frames to reconstruct)
     latents: some tens of recorded ones as V saw them, best ones that M was not trained on (prediction, calibration)
     awake, asleep: the agent filmed in the real world and in its dream
-    *_metrics: each stage's JSONL (a file that is not there counts as empty)
+    *_metrics: each stage's JSONL (a file that is not there counts as empty); of C one for each round
+    rounds: the agent of each round on one and the same seed
     evolved_in: where C was trained
     controller_parameters: how many numbers C is
     config, versions: what config.json and versions.json hold
@@ -49,8 +51,9 @@ class ReportInputs:
     asleep: Recording | None = None
     vision_metrics: Path | None = None
     memory_metrics: Path | None = None
-    gradient_metrics: Path | None = None
-    controller_metrics: Path | None = None
+    gradient_metrics: Sequence[Path] = ()
+    controller_metrics: Sequence[Path] = ()
+    rounds: Sequence[RoundFilmed] = ()
     evolved_in: str = "dream"
     controller_parameters: int | None = None
     config: Mapping[str, Any] = field(default_factory=dict)

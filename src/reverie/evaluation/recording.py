@@ -70,20 +70,20 @@ def record_dream(engine: DreamEngine, params: np.ndarray, vision: ConvVAE, seeds
     return Recording("dream", tau, frames, None, felt, total, chosen.terminated)
 
 
-def play_episodes(agent: Agent, seeds: Sequence[int]) -> list[Episode]:
-    """Play an episode on each seed, side by side, and keep all that is seen and done.
+def play_episodes(agent: Agent, seeds: Sequence[int], most: int | None = None) -> list[Episode]:
+    """Play an episode on each seed, side by side, for at most `most` steps, and keep all that is seen and done.
 
     Where an environment dies, its episode is left as far as it came.
     """
     from reverie.evaluation.shards import close_worlds, open_world
 
     try:
-        return _play(agent, open_world(agent.spec.name, len(seeds)), seeds)
+        return _play(agent, open_world(agent.spec.name, len(seeds)), seeds, most)
     finally:
         close_worlds()
 
 
-def _play(agent: Agent, world: WorldVectorEnv, seeds: Sequence[int]) -> list[Episode]:
+def _play(agent: Agent, world: WorldVectorEnv, seeds: Sequence[int], most: int | None) -> list[Episode]:
     from reverie.rollouts.episode import Episode
 
     noise = [generator(0, "z", seed) for seed in seeds]
@@ -93,7 +93,9 @@ def _play(agent: Agent, world: WorldVectorEnv, seeds: Sequence[int]) -> list[Epi
     actions: list[list[np.ndarray]] = [[] for _ in seeds]
     rewards: list[list[float]] = [[] for _ in seeds]
     live = terminated = np.ones(len(seeds), bool)
-    while live.any():
+    played = 0
+    while live.any() and played != most:
+        played += 1
         drawn = np.stack([rng.standard_normal(agent.senses.latent_size, np.float32) for rng in noise])
         taken, state = agent.act(state, seen, drawn)
         seen, reward, terminated, truncated, _ = world.step(taken)

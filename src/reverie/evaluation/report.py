@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import reverie
-from reverie.evaluation import chapters, headline
+from reverie.evaluation import chapters, headline, rounds
 from reverie.evaluation.inputs import ReportInputs
 from reverie.evaluation.published import published
 from reverie.files.atomic import write_bytes
@@ -30,6 +30,7 @@ def render(inputs: ReportInputs) -> str:
         tiles=headline.tiles(inputs),
         films=headline.films(inputs),
         scores=headline.scores(inputs),
+        rounds=rounds.rounds(inputs),
         vision=chapters.vision(inputs),
         memory=chapters.memory(inputs),
         controller=chapters.controller(inputs),

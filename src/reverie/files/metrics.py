@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -64,6 +65,22 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         return []
     *lines, _torn = read_bytes(path).split(b"\n")
     return [_row(line, number, path) for number, line in enumerate(lines, start=1)]
+
+
+def read_in_turn(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
+    """The rows of several logs as one: `step` and what counts steps (`*_steps`) go on from log to log.
+
+    `turn` of a row says which log it is from, counted from 0; one without rows counts too.
+    """
+    found: list[dict[str, Any]] = []
+    for turn, path in enumerate(paths):
+        before = found[-1] if found else {}
+        for row in read_metrics(path):
+            counts = {
+                name: before.get(name, 0) + row[name] for name in row if name == "step" or name.endswith("_steps")
+            }
+            found.append(row | counts | {"turn": turn})
+    return found
 
 
 def _row(line: bytes, number: int, path: Path) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from reverie.pipeline.scoring import read_scores
 from reverie.pipeline.table import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from reverie.rollouts.manifest import Entry
 
 FRESH_FILE = "fresh.json"  # beside M: its loss on a round's new episodes before it learned from them
 
@@ -59,13 +61,12 @@ def rounds_of(run: RunFolder) -> list[Round]:
     covered = _coverage(run)
     found = []
     for at in rounds:
-        last = at.experiment.episodes_by(at.round)
         scores = read_scores(at)
         fresh = at.memory / FRESH_FILE
         found.append(
             Round(
                 number=at.round,
-                real_steps=sum(entry.steps for entry in entries if entry.index < last) + _evolved_in_the_world(at),
+                real_steps=real_steps_by(at, entries),
                 coverage=covered.get(at.round),
                 fresh=fresh_losses(fresh) if fresh.exists() else {},
                 agent=scores.get("agent"),
@@ -73,6 +74,12 @@ def rounds_of(run: RunFolder) -> list[Round]:
             )
         )
     return found
+
+
+def real_steps_by(run: RunFolder, entries: Sequence[Entry]) -> int:
+    """Steps in the real world that were learned from up to and with this round, of a store's entries and of C's own."""
+    last = run.experiment.episodes_by(run.round)
+    return sum(entry.steps for entry in entries if entry.index < last) + _evolved_in_the_world(run)
 
 
 def fresh_losses(file: Path) -> dict[str, float]:

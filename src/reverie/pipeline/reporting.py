@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from reverie.evaluation.inputs import ReportInputs
 from reverie.evaluation.recording import record_dream, record_world
 from reverie.evaluation.report import write_report
+from reverie.evaluation.rounds import RoundFilmed, film_round, shown_rounds
 from reverie.files.metrics import read_metrics
 from reverie.pipeline.experiment import can_dream
+from reverie.pipeline.iterating import real_steps_by
 from reverie.pipeline.opening import arena_of, load_agent
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import read_scores
@@ -31,7 +34,7 @@ def report(run: RunFolder, workers: int | str = 0, device: str = "auto") -> Path
 
 def _inputs(run: RunFolder) -> ReportInputs:
     scores = read_scores(run)
-    store = Store(run.rollouts)
+    store, rounds = Store(run.rollouts), [run.at(number) for number in range(run.round + 1)]
     shown = store.entries[:: max(1, len(store.entries) // SHOWN_EPISODES)][:SHOWN_EPISODES]
     return ReportInputs(
         world=world_spec(run.experiment.world),
@@ -41,8 +44,9 @@ def _inputs(run: RunFolder) -> ReportInputs:
         episodes=[store.read(entry.index) for entry in shown],
         vision_metrics=run.vision / "metrics.jsonl",
         memory_metrics=run.memory / "metrics.jsonl",
-        gradient_metrics=run.gradient / "metrics.jsonl",
-        controller_metrics=run.controller / "metrics.jsonl",
+        gradient_metrics=[one.gradient / "metrics.jsonl" for one in rounds],
+        controller_metrics=[one.controller / "metrics.jsonl" for one in rounds],
+        rounds=_rounds(rounds, store),
         evolved_in=run.experiment.evolution.where,
         config=to_json(run.experiment),
         versions=run.versions,
@@ -57,6 +61,21 @@ def real_steps(run: RunFolder, store: Store) -> int:
     """Steps taken in the real world to learn from: collecting, and evolving where C was evolved in the world."""
     rounds = [read_metrics(run.at(number).controller / "metrics.jsonl") for number in range(run.round + 1)]
     return store.total_steps + sum(max((int(row.get("world_steps", 0)) for row in rows), default=0) for rows in rounds)
+
+
+def _rounds(rounds: Sequence[RunFolder], store: Store) -> list[RoundFilmed]:
+    """The agents that rounds ended with, on one seed; none for a run of one pass."""
+    from reverie.evolution.train import BEST_FILE
+
+    done = [run for run in rounds if (run.controller / BEST_FILE).exists()]
+    if len(done) < 2:
+        return []
+    (seed,) = evaluation_seeds(done[0].experiment.seed, "rounds", count=1)
+    chosen = [done[place] for place in shown_rounds(len(done))]
+    return [
+        film_round(load_agent(run), run.round, real_steps_by(run, store.entries), read_scores(run).get("agent"), seed)
+        for run in chosen
+    ]
 
 
 def _models(run: RunFolder) -> dict[str, Any]:

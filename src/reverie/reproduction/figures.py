@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reverie.evaluation.figures import Rows, log_scale, place_legend, series
+from reverie.evaluation.figures import Rows, log_scale, place_legend, series, thinned
 from reverie.evaluation.published import Curve, Figure
 from reverie.evaluation.score import Score
 from reverie.evaluation.theme import PAGE, Colours, new_figure
@@ -25,7 +25,7 @@ DASHES = ("-", (0, (6, 1)), (0, (4, 1)), (0, (2, 1)), (0, (1, 1)), (0, (5, 1, 1,
 
 
 class Learning(NamedTuple):
-    """The rows of a search's metrics, how it is named, and whether it is the main run's."""
+    """The rows of the metrics of a C's learning, how it is named, and whether it is the main run's."""
 
     label: str
     rows: Rows
@@ -132,21 +132,16 @@ def _dots(
 def learning_curves(
     searches: Sequence[Learning], paper: Curve, unit: str, where: str = "dream", colours: Colours = PAGE
 ) -> Drawing:
-    """Mean of the population by generation, the paper's beside ours, over a logarithmic axis."""
+    """Mean of CMA-ES's population by generation, the paper's beside ours, over a logarithmic axis."""
     figure, (axis,) = new_figure(height=TALL, colours=colours)
-    for search, dashes in zip(searches, itertools.cycle(DASHES)):
-        colour = colours.dream if where == "dream" else colours.real
-        form: dict[str, Any] = {"color": colour, "linewidth": 1.2, "linestyle": dashes}
-        if search.main:
-            form = {"color": colours.ink, "linewidth": 1.8}
+    for search, form in _forms(searches, colours.dream if where == "dream" else colours.real, colours):
         axis.plot(*series(search.rows, "mean"), label=search.label, **form)
     if paper:
         axis.plot(*zip(*paper, strict=True), "o--", color=colours.paper, markersize=3.5, label="paper")
     log_scale(axis, "x")
-    axis.set_xlabel("generation")
-    axis.set_title(f"population mean, {unit} in the {where}", loc="left", fontsize=10, color=colours.ink)
-    fit = max((len(search.label) for search in searches), default=0) <= LONGEST_OF_THREE
-    place_legend(figure, columns=3 if fit else 2, colour=colours.muted)
+    axis.set_xlabel("generation of CMA-ES")
+    whose = "population mean" if searches else "the paper's population mean"
+    _finish(figure, axis, f"{whose}, {unit} in the {where}", searches, colours)
     return figure
 
 
@@ -154,7 +149,56 @@ def learning_text(searches: Sequence[Learning], paper: Curve) -> str:
     """What `learning_curves` shows, in words."""
     ends = [f"{search.label}: {series(search.rows, 'mean')[1][-1]:.0f}" for search in searches if search.rows]
     published = ", ".join(f"{mean:g} at generation {generation}" for generation, mean in paper)
-    return f"Mean fitness of the last generation. {'; '.join(ends)}." + (f" The paper: {published}." if paper else "")
+    ours = f"Mean fitness of the last generation. {'; '.join(ends)}." if ends else ""
+    return f"{ours} The paper: {published}.".strip() if paper else ours
+
+
+def gradient_curves(learned: Sequence[Learning], unit: str, colours: Colours = PAGE) -> Drawing:
+    """What the dreams that a C learned in by gradients brought it, over the steps dreamt; dots where a round begins."""
+    figure, (axis,) = new_figure(height=TALL, colours=colours)
+    for one, form in _forms(learned, colours.dream, colours):
+        for place, rows in enumerate(_turns(one.rows)):
+            means = [row["mean"] for row in rows]
+            axis.plot(*thinned(_millions(rows), np.array(means)), label="" if place else one.label, **form)
+            if place:
+                axis.axvline(_millions(rows)[0], color=colours.muted, linewidth=0.8, linestyle=":")
+    axis.set_ylim(bottom=0 if axis.get_ylim()[0] > 0 else None)
+    axis.set_xlabel("million steps dreamt")
+    _finish(figure, axis, f"mean return of late, {unit} in the dream", learned, colours)
+    return figure
+
+
+def gradient_text(learned: Sequence[Learning]) -> str:
+    """What `gradient_curves` shows, in words."""
+    ends = [(one.label, [row for rows in _turns(one.rows) for row in rows][-1]) for one in learned]
+    said = "; ".join(f"{label}: {row['mean']:.0f} after {row['dream_steps'] / 1e6:.1f} million" for label, row in ends)
+    return f"Mean return of the last dreams, by steps dreamt. {said}."
+
+
+def _turns(rows: Rows) -> list[list[Mapping[str, Any]]]:
+    """The rows that have a mean (none has, before a dream has ended), a list for each round that has any."""
+    known = (row for row in rows if row.get("mean") is not None)
+    return [list(group) for _, group in itertools.groupby(known, key=lambda row: row["turn"])]
+
+
+def _millions(rows: Rows) -> np.ndarray:
+    """Steps dreamt."""
+    return np.array([row["dream_steps"] for row in rows]) / 1e6
+
+
+def _forms(searches: Sequence[Learning], colour: str, colours: Colours) -> Iterator[tuple[Learning, dict[str, Any]]]:
+    """Each with how its line is drawn: the main run's stands out."""
+    for search, dashes in zip(searches, itertools.cycle(DASHES)):
+        if search.main:
+            yield search, {"color": colours.ink, "linewidth": 1.8}
+        else:
+            yield search, {"color": colour, "linewidth": 1.2, "linestyle": dashes}
+
+
+def _finish(figure: Drawing, axis: Axes, title: str, shown: Sequence[Learning], colours: Colours) -> None:
+    axis.set_title(title, loc="left", fontsize=10, color=colours.ink)
+    fit = max((len(one.label) for one in shown), default=0) <= LONGEST_OF_THREE
+    place_legend(figure, columns=3 if fit else 2, colour=colours.muted)
 
 
 def _line(axis: Axes, taus: np.ndarray, scores: Sequence[Score], colour: str, label: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reverie.evaluation.published import published
@@ -17,7 +18,7 @@ from reverie.reproduction.figures import Learning
 from reverie.reproduction.films import Shown
 from reverie.reproduction.outcome import Outcome, Reproduction
 from reverie.reproduction.plan import BlindPolicy, Evolved
-from reverie.reproduction.searches import generations, own_searches
+from reverie.reproduction.searches import generations, own_searches, updates
 from reverie.reproduction.table import budget_table
 from reverie.reproduction.work import Work
 
@@ -31,8 +32,20 @@ TRANSFER = (
     "temperature it has learned to cheat, and the dream says nothing about how well it plays."
 )
 LEARNING = (
-    "The population's mean over the generations of each search, on a logarithmic scale: the paper's is far longer."
+    "Across: generations of CMA-ES, on a logarithmic scale, as the paper's search is far longer. Up: the mean return "
+    "of a generation's population."
 )
+PAPER_ALONE = (
+    "The paper's C was evolved by CMA-ES: across its generations, on a logarithmic scale, up the mean return of each "
+    "one's population. None of ours was. Generations and steps dreamt have no common measure, so only what is up can "
+    "be compared between the charts."
+)
+GRADIENTS = (
+    "C by policy gradients. Across: steps of all the dreams that a C learned in, together. Up: the mean return of the "
+    "last dreams that ended, C still trying things (scores are taken without). Each curve is of dreams at its own "
+    "temperature: a high one at a low τ may be a C that cheats."
+)
+ROUNDS = " The main run's rounds follow one another, each in the dream of its own M: a dotted line where one begins."
 CUT = " Training episodes are cut short, so that these means are not on the scale of the scores."
 AGENTS = "Mean and standard deviation over episodes."
 
@@ -73,16 +86,35 @@ def write_page(work: Work, found: Reproduction, shown: Shown | None) -> None:
 
 def _charts(work: Work, found: Reproduction) -> list[Chart]:
     unit = "steps survived" if work.spec.reward == "survival" else "points"
-    where, paper = _searched_in(work), published(work.plan.world)
-    searches = _searches(work)
-    learning = partial(figures.learning_curves, searches, paper.fitness, unit, where)
-    caption = LEARNING + (CUT if where == "world" and _is_cut(work) else "")
-    charts = [Chart("learning", learning, figures.learning_text(searches, paper.fitness), caption)]
+    charts = [*_gradient_charts(work, unit), *_learning_charts(work, unit)]
     if figures.temperatures(found):
         transfer = partial(figures.transfer, found, unit)
         return [Chart("transfer", transfer, figures.transfer_text(found), TRANSFER), *charts]
-    agents, note = partial(figures.agents, found, unit), f" The paper's: {paper.note}." if paper.note else ""
+    note = published(work.plan.world).note
+    agents, note = partial(figures.agents, found, unit), f" The paper's: {note}." if note else ""
     return [Chart("agents", agents, figures.agents_text(found), AGENTS + note), *charts]
+
+
+def _gradient_charts(work: Work, unit: str) -> list[Chart]:
+    """What each C learned by gradients; no chart where none did."""
+    learned = [one for one in _learning(work, updates) if any(row.get("mean") is not None for row in one.rows)]
+    if not learned:
+        return []
+    draw = partial(figures.gradient_curves, learned, unit)
+    rounds = any(row["turn"] for one in learned if one.main for row in one.rows)
+    return [Chart("gradients", draw, figures.gradient_text(learned), GRADIENTS + (ROUNDS if rounds else ""))]
+
+
+def _learning_charts(work: Work, unit: str) -> list[Chart]:
+    """How each C was evolved, and the paper's; no chart where there is neither."""
+    where, paper = _searched_in(work), published(work.plan.world)
+    searches = [one for one in _learning(work, generations) if one.rows]
+    if not searches and not paper.fitness:
+        return []
+    caption = LEARNING + (CUT if where == "world" and _is_cut(work) else "") if searches else PAPER_ALONE
+    place = where if searches else paper.fitness_where
+    draw = partial(figures.learning_curves, searches, paper.fitness, unit, place)
+    return [Chart("learning", draw, figures.learning_text(searches, paper.fitness), caption)]
 
 
 def _searched_in(work: Work) -> str:
@@ -120,15 +152,18 @@ def _is_blind(outcome: Outcome) -> bool:
     return isinstance(outcome.row.player, BlindPolicy)
 
 
-def _searches(work: Work) -> list[Learning]:
-    """The searches of the rows that evolved a C of their own, and the main run's, its rounds one after the other."""
+def _learning(work: Work, read: Callable[[Sequence[Path]], figures.Rows]) -> list[Learning]:
+    """How the Cs of rows with one of their own learned, and the main run's, its rounds one after the other.
+
+    read: `generations` or `updates`
+    """
     found: dict[Any, Learning] = {}
     for row in work.plan.rows:
         if isinstance(row.player, Evolved):
             folder = work.search_of(row, row.player)
             label = f"τ {work.temperature(row.player):.2f}" if row.player.first_round else row.label
-            found.setdefault(folder, Learning(label, generations([folder])))
-    return [*found.values(), Learning("main run", generations(own_searches(work)), main=True)]
+            found.setdefault(folder, Learning(label, read([folder])))
+    return [*found.values(), Learning("main run", read(own_searches(work)), main=True)]
 
 
 def _tiles(found: Reproduction) -> list[tuple[str, str, str]]:

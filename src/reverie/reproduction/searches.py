@@ -1,4 +1,4 @@
-"""What learning an agent's C took, and how its evolution went: read from the metrics of its searches."""
+"""What learning an agent's C took, and how it went: read from the metrics of its gradients and of its evolution."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reverie.files.metrics import read_metrics
+from reverie.files.metrics import read_in_turn, read_metrics
 from reverie.reproduction.plan import Evolved, Row
 from reverie.reproduction.work import Work
+
+METRICS = "metrics.jsonl"
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -45,7 +47,7 @@ def budget_of(work: Work, row: Row) -> Budget | None:
         generations=sum(int(rows[-1]["step"]) for rows in searched if rows),
         dream_steps=sum(int(one.get("dream_steps", 0)) for one in last),
         world_steps=sum(int(one.get("world_steps", 0)) for one in last),
-        seconds=_main_seconds(work) if work.is_main(row) else _seconds(searched),
+        seconds=_main_seconds(work) if work.is_main(row) else sum(map(_seconds, (*learned, *searched))),
     )
 
 
@@ -62,12 +64,13 @@ def own_searches(work: Work) -> list[Path]:
 
 
 def generations(folders: Sequence[Path]) -> Rows:
-    """The metrics of searches, one after the other: the steps of each go on from the one before."""
-    found: list[Mapping[str, Any]] = []
-    for folder in folders:
-        before = found[-1]["step"] if found else 0
-        found += [row | {"step": before + row["step"]} for row in _rows(folder)]
-    return found
+    """The metrics of searches by CMA-ES, one after the other: the steps of each go on from the one before."""
+    return read_in_turn(folder / METRICS for folder in folders)
+
+
+def updates(folders: Sequence[Path]) -> Rows:
+    """Those of what C learned by gradients before each of these searches, likewise."""
+    return read_in_turn(_gradient(folder) / METRICS for folder in folders)
 
 
 def _gradient(controller: Path) -> Path:
@@ -75,8 +78,14 @@ def _gradient(controller: Path) -> Path:
     return controller.with_name("gradient")
 
 
-def _seconds(searches: Sequence[Rows]) -> float:
-    return sum(float(row.get("seconds", 0)) for rows in searches for row in rows)
+def _seconds(rows: Rows) -> float:
+    """Wall time of one training; of rows by gradients that do not say it yet, their updates by their pace."""
+    total, before = 0.0, 0
+    for row in rows:
+        pace = float(row.get("updates_per_second", 0))
+        total += float(row.get("seconds", (row["step"] - before) / pace if pace else 0))
+        before = row["step"]
+    return total
 
 
 def _main_seconds(work: Work) -> float:
@@ -85,4 +94,4 @@ def _main_seconds(work: Work) -> float:
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
-    return read_metrics(folder / "metrics.jsonl")
+    return read_metrics(folder / METRICS)
