@@ -18,6 +18,7 @@ import torch
 
 import reverie
 from reverie.cli import main
+from reverie.cli import words as own_words
 from reverie.cli.commands import COMMANDS
 from reverie.evaluation.score import Score
 from reverie.evolution.arena import close_arenas
@@ -28,6 +29,7 @@ from reverie.pipeline.listing import COMMAND_WORDS
 from reverie.pipeline.settings import setting_types
 from reverie.pipeline.shipped import shipped
 from reverie.pipeline.verify import verify_run
+from reverie.worlds.registry import world_names
 from tests.conftest import FinishedRun
 from tests.runs import ENVIRONMENT, ROOT, copy_run, flip, small_run, snapshot
 from tests.runs import reverie as command
@@ -205,6 +207,20 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert out.startswith(f"usage: reverie {name} ")
     assert COMMANDS[name].summary.split()[0] in out
     assert ("reverie run WORLD --preset PRESET --help" in out) == COMMANDS[name].takes_settings
+
+
+def test_help_names_every_world_and_what_workers_may_be(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        said = " ".join(call(capsys, name, "--help")[1].replace("│", " ").split())
+        assert "--workers" not in said or "ray, or the address of a Ray cluster" in said, name
+        if name in ("run", "iterate"):
+            assert all(world in said for world in (*world_names(), "doom-skill-1 to doom-skill-5"))
+
+
+def test_no_words_of_help_are_broken_where_the_source_is() -> None:
+    notes = re.findall(r'^    """(.*?)"""', Path(own_words.__file__).read_text(), re.MULTILINE | re.DOTALL)
+    assert len(notes) > 50
+    assert [note for note in notes if "\n" in note] == []
 
 
 def test_help_for_a_world_lists_every_setting_with_its_value(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from reverie.hardware import single_thread
 from reverie.pipeline.data import learning_from, take_in
 from reverie.pipeline.listing import command_of
 from reverie.pipeline.presets import make_experiment
+from reverie.pipeline.run import title_of
 from reverie.pipeline.run_folder import create_run
 from reverie.rollouts.minari_data import export_minari
 from reverie.rollouts.store import Store
@@ -39,6 +40,7 @@ def test_a_run_on_a_data_set(store: Store, tmp_path: Path) -> None:
     assert (experiment.collect.episodes, experiment.data) == (3, "minari:held-v0")
     assert command_of(experiment).startswith("reverie run tiny --preset tiny --seed 0 --data minari:held-v0")
     run = create_run(tmp_path / "run", experiment)
+    assert title_of(run, "collect") == "take in the episodes of minari:held-v0"
     take_in(run)
     assert Store(run.rollouts).entries == store.entries
     minari.delete_dataset("held-v0")

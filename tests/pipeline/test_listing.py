@@ -32,7 +32,7 @@ class Example:
 
 
 def test_notes_are_the_docstrings_below_the_fields() -> None:
-    assert field_notes(Example) == {"first": "What the first is,\n    in two lines.", "last": "What the last is."}
+    assert field_notes(Example) == {"first": "What the first is, in two lines.", "last": "What the last is."}
 
 
 def test_every_setting_of_an_experiment_has_a_note() -> None:

@@ -300,7 +300,9 @@ COMMANDS = {
         "Stage", _stage("vision"), "Stage 2: train V on the episodes, then turn all frames into latents.", True
     ),
     "memory": Command("Stage", _stage("memory"), "Stage 3: train M on the latents.", True),
-    "controller": Command("Stage", _stage("controller"), "Stage 4: evolve C, in M's dream or in the real world.", True),
+    "controller": Command(
+        "Stage", _stage("controller"), "Stage 4: C learns by gradients in M's dream, is evolved, or both.", True
+    ),
     "evaluate": Command("Evaluate", _evaluate, "Score a run's agent over unseen seeds, beside the random policy."),
     "reproduce": Command("Reproduce", _reproduce, "The paper's table beside ours, row by row. Run again to resume."),
     "study": Command(

@@ -13,7 +13,14 @@ RunPath = Annotated[Positional[Path], arg(metavar="RUN", help_behavior_hint="")]
 AgentName = Annotated[Positional[Path], arg(metavar="RUN|NAME", help_behavior_hint="")]
 Flag = Annotated[bool, FlagCreatePairsOff, arg(help_behavior_hint="")]
 Workers = Annotated[
-    str | None, DisallowNone, arg(metavar="{N,ray,ADDRESS}", help_behavior_hint="(default: one a core)")
+    str | None,
+    DisallowNone,
+    arg(
+        metavar="{N,ray,ADDRESS}",
+        help_behavior_hint="(default: one a core)",
+        help="processes that play, dream and score; 0: only this one; ray, or the address of a Ray cluster: as many as "
+        "it has cores. No result depends on it",
+    ),
 ]
 Device = Annotated[str, arg(metavar="{auto,cpu,cuda}")]
 EvolveIn = Annotated[
@@ -31,7 +38,7 @@ class Run:
     """The words of `reverie run`."""
 
     world: World
-    """doom, carracing, tiny or any Gymnasium id"""
+    """doom (and doom-skill-1 to doom-skill-5), carracing, tiny, climb or any Gymnasium id"""
     preset: Annotated[str, arg(metavar=PRESETS)] = "quick"
     """how large: tiny (seconds), quick (minutes), standard (an evening), paper (the paper's own counts)"""
     run_dir: Annotated[Path | None, DisallowNone, arg(metavar="DIR", help_behavior_hint="")] = None
@@ -47,8 +54,6 @@ class Run:
     json: Flag = False
     """print one JSON object on stdout and nothing else"""
     workers: Workers = None
-    """processes that play, dream and score; 0: only this one; ray, or the address of a Ray cluster: as many as it has
-    cores. No result depends on it"""
     device: Device = "auto"
     """where V and M are trained"""
     track: Annotated[str | None, DisallowNone, arg(metavar="{tensorboard,MODULE:CLASS}", help_behavior_hint="")] = None
@@ -86,7 +91,6 @@ class Stage:
     round: int = 0
     """which round's stage, for runs with rounds; 0 is the first pass"""
     workers: Workers = None
-    """processes that play, dream and score; 0: only this one. No result depends on it"""
     device: Device = "auto"
     """where V and M are trained"""
 
@@ -110,7 +114,6 @@ class Evaluate:
     json: Flag = False
     """print one JSON object on stdout and nothing else"""
     workers: Workers = None
-    """processes that play; 0: only this one. No result depends on it"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,6 @@ class Reproduce:
     json: Flag = False
     """print one JSON object on stdout and nothing else"""
     workers: Workers = None
-    """processes that play, dream and score; 0: only this one. No result depends on it"""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,6 @@ class Study:
     json: Flag = False
     """print one JSON object on stdout and nothing else"""
     workers: Workers = None
-    """processes that play, dream and score; 0: only this one. No result depends on it"""
     device: Device = "auto"
     """where V and M are trained"""
 
@@ -160,8 +161,7 @@ class Export:
     run: RunPath
     """a finished run folder"""
     to: Annotated[str, arg(metavar="{DIR,minari:NAME}", help_behavior_hint="")]
-    """the folder to make, an export that is there is replaced; or minari:NAME, for the run's episodes as a Minari data
-    set"""
+    """the folder to make, in place of an export that is there; minari:NAME: the episodes, as a Minari data set"""
 
 
 @dataclass(frozen=True)

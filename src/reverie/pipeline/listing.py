@@ -58,13 +58,13 @@ def command_of(experiment: Experiment) -> str:
 
 
 def field_notes(kind: type) -> dict[str, str]:
-    """The docstring line below each field of a dataclass."""
+    """The docstring below each field of a dataclass, as one line."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef), kind
     notes: dict[str, str] = {}
     for field, note in itertools.pairwise(definition.body):
         if isinstance(field, ast.AnnAssign) and isinstance(note, ast.Expr) and isinstance(note.value, ast.Constant):
-            notes[ast.unparse(field.target)] = str(note.value.value)
+            notes[ast.unparse(field.target)] = " ".join(str(note.value.value).split())
     return notes
 
 

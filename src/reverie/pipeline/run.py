@@ -89,9 +89,15 @@ def _play_round(run: RunFolder, names: Sequence[str], workers: int | str, device
     """The stages of one round in turn."""
     of_round = f"round {run.round} of {run.experiment.rounds.count}, " if run.experiment.rounds.count else ""
     for place, name in enumerate(names, start=1):
-        title = (AGAIN if run.round else TITLES)[name].format(where=run.experiment.evolution.where)
-        announce(f"{of_round}{place}/{len(names)} {name}: {title}")
+        announce(f"{of_round}{place}/{len(names)} {name}: {title_of(run, name)}")
         getattr(stages, name)(run, workers, device)
+
+
+def title_of(run: RunFolder, name: str) -> str:
+    """What a stage does in this round, in a few words."""
+    if name == "collect" and run.round == 0 and run.experiment.data is not None:
+        return f"take in the episodes of {run.experiment.data}"
+    return (AGAIN if run.round else TITLES)[name].format(where=run.experiment.evolution.where)
 
 
 def run(
