@@ -17,8 +17,8 @@ SOURCE = Path(reverie.__file__).parent
 ROOMS = [
     "errors",
     "hardware",
-    "native",
     "files",
+    "native",
     "progress",
     "tracking",
     "workers",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from reverie.bench.result import Row, absent, row
 from reverie.bench.table import as_table
 from reverie.bench.timing import Setting
 from reverie.errors import ReverieError
+from reverie.files.scratch import scratch_folder
 from reverie.hardware import compute_dtype, core_count
 from reverie.progress import progress
 from reverie.workers.pool import Workers
@@ -30,8 +30,8 @@ def bench(names: Sequence[str] = (), repeats: int = 3, effort: float = 1.0) -> l
     cases = choose(names)
     with progress(len(cases), "bench", "cases") as bar, _quiet():
         for case in cases:
-            with tempfile.TemporaryDirectory(prefix="reverie-bench-") as folder, Workers(1) as pool:
-                setting = Setting(Path(folder), repeats=repeats, effort=effort)
+            with scratch_folder("bench") as folder, Workers(1) as pool:
+                setting = Setting(folder, repeats=repeats, effort=effort)
                 rows += pool.map(measure, [(case, setting)])  # what one case leaves in memory is not the next one's
             bar.advance(1)
     return rows

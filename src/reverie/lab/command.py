@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
 from reverie.errors import ReverieError
+from reverie.files.scratch import scratch_folder
 from reverie.lab.bundle import check_folder, write_lab
 from reverie.lab.opening import lab_source
 from reverie.lab.server import serving
@@ -24,9 +24,9 @@ def export_lab(runs: Sequence[Path], folder: Path) -> Path:
 
 def open_lab(runs: Sequence[Path], port: int, browser: bool) -> None:
     """Serve the page of these runs to this machine, and open it in a browser, until Ctrl-C."""
-    with tempfile.TemporaryDirectory(prefix="reverie-lab-") as folder:
-        write_lab(Path(folder), _sources(runs))
-        with serving(Path(folder), port) as server:
+    with scratch_folder("lab") as folder:
+        write_lab(folder, _sources(runs))
+        with serving(folder, port) as server:
             announce(f"lab: {server.address} (Ctrl-C closes it)")
             if browser:
                 webbrowser.open(server.address)

@@ -9,10 +9,11 @@ import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from reverie.files.scratch import scratch_folder
 
 HEADER = Path(__file__).with_name("arithmetic.h")
 # vectorises as -ffast-math does, but keeps sums in their order where no `omp simd reduction` allows another
@@ -52,8 +53,8 @@ def _load(compiler: list[str], command: list[str], name: str, signatures: Signat
     except (OSError, subprocess.SubprocessError):
         pass
     try:
-        with tempfile.TemporaryDirectory(prefix="reverie-") as spare:
-            return _functions(build(compiler, command, Path(spare) / name), signatures)
+        with scratch_folder("native") as spare:
+            return _functions(build(compiler, command, spare / name), signatures)
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from reverie.files.scratch import scratch_folder
 from reverie.rollouts.block import Block, Tally, play_block
 from reverie.rollouts.manifest import Entry
 from reverie.rollouts.store import Store
@@ -32,7 +31,7 @@ class Shipment:
 
 def play_away(task: Away) -> Shipment:
     """As `play_block`, into a store that lasts as long as the block."""
-    with tempfile.TemporaryDirectory(prefix="reverie-block-") as folder:
-        tally = play_block(replace(task.block, folder=Path(folder)), task.missing)
+    with scratch_folder("block") as folder:
+        tally = play_block(replace(task.block, folder=folder), task.missing)
         store = Store(folder)
         return Shipment(tally, tuple((entry, (store.folder / entry.file).read_bytes()) for entry in store.entries))
