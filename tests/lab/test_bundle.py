@@ -13,7 +13,7 @@ from PIL import Image
 from reverie.errors import ReverieError
 from reverie.lab.bundle import check_folder, write_lab
 from reverie.lab.command import check_same_world
-from reverie.lab.opening import lab_source
+from reverie.lab.opening import episode_label, lab_source
 from tests.lab.sources import LATENT, bare_car, like_doom
 from tests.runs import reverie
 
@@ -102,6 +102,20 @@ def test_the_command_exports_a_run(finished: Path, tmp_path: Path) -> None:
     assert len(labels) == 4
     assert labels[-1] == "the agent, awake"
     assert labels[0].startswith("exploring, episode ")
+
+
+@pytest.mark.parametrize(
+    ("policy", "label"),
+    [
+        ("long-held", "exploring, episode 7 (long-held)"),
+        ("agent", "the agent, episode 7"),
+        ("agent, disturbed", "the agent, disturbed, episode 7"),
+        ("curious", "a curious C, episode 7"),
+        ("recorded", "recorded elsewhere, episode 7"),
+    ],
+)
+def test_recorded_episodes_say_who_played(policy: str, label: str) -> None:
+    assert episode_label(7, policy) == label
 
 
 def test_a_run_s_own_scores_and_temperature_come_along(finished: Path) -> None:

@@ -37,6 +37,12 @@ RECORDED, STEPS = 3, 600  # episodes of the store to look at, and steps of each
 SURVEYED = 1500  # frames on the map
 CHEAT = "reproduce/tau-0.10"  # where `reverie reproduce doom` keeps the agent of its coolest dream
 CHEAT_TEMPERATURE = 0.1
+PLAYERS = {  # who acts under a policy's name; under any other it is exploration
+    "agent": "the agent",
+    "agent, disturbed": "the agent, disturbed",
+    "curious": "a curious C",
+    "recorded": "recorded elsewhere",
+}
 AWAKE, ASLEEP = "in the real world", "in its dream"
 
 
@@ -114,7 +120,7 @@ def _recorded(run: RunFolder, latents: Latents | None) -> list[LabEpisode]:
 def _from_store(store: Store, latents: Latents, index: int, steps: int, policy: str) -> LabEpisode:
     kept, episode = min(steps, STEPS), latents.episode(index)
     return LabEpisode(
-        label=f"exploring, episode {index} ({policy})",
+        label=episode_label(index, policy),
         frames=store.frames(index, 0, kept + 1),
         mu=episode.mu[: kept + 1].astype(np.float32),
         logvar=episode.logvar[: kept + 1].astype(np.float32),
@@ -122,6 +128,12 @@ def _from_store(store: Store, latents: Latents, index: int, steps: int, policy: 
         rewards=episode.rewards[:kept],
         terminated=episode.terminated and kept == steps,
     )
+
+
+def episode_label(index: int, policy: str) -> str:
+    """Who played a recorded episode."""
+    who = PLAYERS.get(policy)
+    return f"exploring, episode {index} ({policy})" if who is None else f"{who}, episode {index}"
 
 
 def _played(trained: Trained) -> list[LabEpisode]:
