@@ -172,7 +172,7 @@ def test_a_page_draws_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (paper,) = page._learning_charts(work, "steps survived")
     assert paper.caption == page.PAPER_ALONE
     assert paper.text.startswith("The paper: 515 at generation 25")
-    assert paper.draw(PRINT).axes[0].get_title(loc="left") == "the paper's population mean, steps survived in the dream"
+    assert paper.draw(PRINT).axes[0].get_title(loc="left") == "the paper's mean, steps survived in the dream"
     assert page._gradient_charts(work, "steps survived") == []
     for folder in folders:
         with MetricsLog(folder.with_name("gradient") / "metrics.jsonl", resume_step=0) as log:

@@ -128,7 +128,7 @@ def learning_curve(rows: Rows, unit: str) -> Markup | None:
     axis.plot(*thinned(dreamt, mean), color=DREAM)
     _mark_rounds(axis, rows, "dream_steps", 1e6)
     axis.set_xlabel("million steps dreamt")
-    axis.set_title(f"{unit} in the last dreams that ended, C still trying things", loc="left", fontsize=10, color=INK)
+    axis.set_title(f"{unit} in the last dreams that ended", loc="left", fontsize=10, color=INK)
     alt = f"Mean return by steps dreamt: {mean[0]:.0f} at first, {mean[-1]:.0f} after {dreamt[-1]:.1f} million."
     return to_svg(figure, "learning", alt)
 

@@ -140,7 +140,9 @@ def learning_curves(
         axis.plot(*zip(*paper, strict=True), "o--", color=colours.paper, markersize=3.5, label="paper")
     log_scale(axis, "x")
     axis.set_xlabel("generation of CMA-ES")
-    whose = "population mean" if searches else "the paper's population mean"
+    if not searches:
+        axis.set_ylim(bottom=0)  # to stand beside what gradients brought
+    whose = "population mean" if searches else "the paper's mean"
     _finish(figure, axis, f"{whose}, {unit} in the {where}", searches, colours)
     return figure
 
@@ -164,7 +166,7 @@ def gradient_curves(learned: Sequence[Learning], unit: str, colours: Colours = P
                 axis.axvline(_millions(rows)[0], color=colours.muted, linewidth=0.8, linestyle=":")
     axis.set_ylim(bottom=0 if axis.get_ylim()[0] > 0 else None)
     axis.set_xlabel("million steps dreamt")
-    _finish(figure, axis, f"mean return of late, {unit} in the dream", learned, colours)
+    _finish(figure, axis, f"mean return of the last dreams, {unit}", learned, colours)
     return figure
 
 

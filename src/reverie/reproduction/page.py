@@ -42,8 +42,9 @@ PAPER_ALONE = (
 )
 GRADIENTS = (
     "C by policy gradients. Across: steps of all the dreams that a C learned in, together. Up: the mean return of the "
-    "last dreams that ended, C still trying things (scores are taken without). Each curve is of dreams at its own "
-    "temperature: a high one at a low τ may be a C that cheats."
+    "last dreams that ended, C still trying things (scores are taken without). It begins low whoever plays, as short "
+    "dreams are the first to end. Each curve is of dreams at its own temperature: a high one at a low τ may be a C "
+    "that cheats."
 )
 ROUNDS = " The main run's rounds follow one another, each in the dream of its own M: a dotted line where one begins."
 CUT = " Training episodes are cut short, so that these means are not on the scale of the scores."
