@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from reverie.errors import DamagedFileError
+from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.arrays import load_arrays, save_arrays
-from reverie.files.training import pack, unpack
+from reverie.files.training import pack, require_same, unpack
 
 REMEDY = "it was made with other settings or by another version: use those, or another run folder"
 
@@ -134,3 +134,16 @@ def test_what_does_not_fit_changes_nothing(damage: Callable[[dict[str, np.ndarra
         unpack(arrays, model, optimizer, "vision/step-00000001.json")
     assert str(caught.value) == f"{message}; {REMEDY}"
     assert all(np.array_equal(before[name], array) for name, array in pack(model, optimizer).items())
+
+
+def test_other_settings_are_refused_by_name() -> None:
+    found = {"seed": 3, "sizes": list(range(99))}
+    require_same("run/memory", "a training of M", found, {"seed": 3})
+    for wanted, said in (({"seed": 4}, "seed 3, asked for 4"), ({"seed": 3, "rate": 1.5}, "rate None, asked for 1.5")):
+        with pytest.raises(ReverieError) as error:
+            require_same("run/memory", "a training of M", found, wanted)
+        expected = f"run/memory holds a training of M with {said}; use the same settings or another run folder"
+        assert str(error.value) == expected
+    with pytest.raises(ReverieError) as error:
+        require_same("run/memory", "a training of M", found, {"sizes": []})
+    assert len(str(error.value)) < 200

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from reverie.controller.file import save_controller
-from reverie.errors import DamagedFileError, ReverieError
+from reverie.errors import DamagedFileError
 from reverie.evolution.arena import Arena, close_arenas
 from reverie.evolution.cma import CMAES, check_fitness
 from reverie.evolution.config import EvolutionConfig
 from reverie.evolution.fitness import Returns, returns_of
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
+from reverie.files.training import require_same
 from reverie.progress import Bar, progress
 from reverie.workers.pool import Workers
 from reverie.workers.seeds import training_seeds
@@ -155,12 +156,7 @@ def _resume(
         return CMAES(settings["parameters"], config.population, config.sigma, settings["seed"], start), None, 0
     kept = checkpoint.state.get("settings")
     found = asdict(EvolutionConfig()) | (kept if isinstance(kept, dict) else {})  # what it lacks was not there yet
-    for name, wanted in settings.items():
-        if found.get(name) != wanted:
-            raise ReverieError(
-                f"{folder} holds a search with {name} {found.get(name)!r:.50}, asked for {wanted!r}; "
-                "use the same settings or another run folder"
-            )
+    require_same(folder, "a search", found, settings)
     try:
         return _restored(checkpoint)
     except (KeyError, TypeError, ValueError, OverflowError) as error:

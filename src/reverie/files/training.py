@@ -1,15 +1,16 @@
-"""A model and its optimizer as named arrays, and back."""
+"""A model and its optimizer as named arrays, and back; what a training that goes on must have been begun with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from reverie.errors import DamagedFileError
+from reverie.errors import DamagedFileError, ReverieError
 
 _REMEDY = "it was made with other settings or by another version: use those, or another run folder"
 
@@ -45,6 +46,16 @@ def unpack(
             tensor.copy_(torch.tensor(arrays[name]))
     if optimizer is not None:
         optimizer.load_state_dict(state)
+
+
+def require_same(folder: str | Path, what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to go on with `what`, "a training of V" say, where its settings are others than `wanted`."""
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise ReverieError(
+                f"{folder} holds {what} with {name} {found.get(name)!r:.50}, asked for {value!r}; "
+                "use the same settings or another run folder"
+            )
 
 
 def _optimizer_state(

@@ -19,7 +19,7 @@ from reverie.errors import ReverieError
 from reverie.evolution.arena import Arena, open_dream, open_guarded
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
-from reverie.files.training import pack, unpack
+from reverie.files.training import pack, require_same, unpack
 from reverie.gradient.config import GradientConfig
 from reverie.gradient.dreams import AllDreams
 from reverie.gradient.learner import Experience, Learner, advantages, loss_of
@@ -216,12 +216,7 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0
-    for name, wanted in settings.items():
-        if checkpoint.state.get(name) != wanted:
-            raise ReverieError(
-                f"{folder} holds a training of C with {name} {checkpoint.state.get(name)!r}, asked for {wanted!r}; "
-                "use the same settings or another run folder"
-            )
+    require_same(folder, "a training of C", checkpoint.state, settings)
     unpack(checkpoint.arrays, learner, optimizer, source=folder)
     prefix = "dreams."
     arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(prefix)}

@@ -12,7 +12,7 @@ import torch
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
-from reverie.files.training import pack, unpack
+from reverie.files.training import pack, require_same, unpack
 from reverie.files.weights import Weights, read_weights
 from reverie.hardware import compute_dtype, keep_freed_memory
 from reverie.memory.batch import Batch, draw_batch, draw_dropout
@@ -180,12 +180,7 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0, state
-    for name, wanted in ({"dropout": None} | settings).items():
-        if checkpoint.state.get(name) != wanted:
-            raise ReverieError(
-                f"{folder} holds a training of M with {name} {checkpoint.state.get(name)!r:.50}, asked for {wanted!r}; "
-                "use the same settings or another run folder"
-            )
+    require_same(folder, "a training of M", checkpoint.state, {"dropout": None} | settings)
     unpack(checkpoint.arrays, model, optimizer, source=folder)
     carried = {name: array for name, array in checkpoint.arrays.items() if array.shape == tuple(state.c.shape)}
     names = [f"state.{name}" for name in LSTMState._fields]

@@ -13,7 +13,7 @@ import torch
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
-from reverie.files.training import pack, unpack
+from reverie.files.training import pack, require_same, unpack
 from reverie.files.weights import read_weights
 from reverie.hardware import keep_freed_memory
 from reverie.progress import progress
@@ -117,13 +117,7 @@ def _resume(folder: Path, model: ConvVAE, optimizer: torch.optim.Optimizer, conf
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0
-    found, wanted = checkpoint.state, _state(config, seed)
-    for name in wanted:
-        if found.get(name) != wanted[name]:
-            raise ReverieError(
-                f"{folder} holds a training of V with {name} {found.get(name)!r:.50}, asked for {wanted[name]!r}; "
-                "use the same settings or another run folder"
-            )
+    require_same(folder, "a training of V", checkpoint.state, _state(config, seed))
     unpack(checkpoint.arrays, model, optimizer, source=folder)
     return checkpoint.step
 
