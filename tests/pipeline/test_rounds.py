@@ -188,6 +188,6 @@ def test_the_command_says_what_each_round_brought(tmp_path: Path, capsys: pytest
     assert said["rounds"][1]["real"]["mean"] == said["score"]["mean"]
 
 
-@pytest.mark.parametrize(("preset", "given", "count"), [("quick", None, 3), ("standard", None, 2), ("standard", 5, 5)])
+@pytest.mark.parametrize(("preset", "given", "count"), [("quick", None, 3), ("standard", None, 3), ("standard", 5, 5)])
 def test_how_many_rounds(preset: str, given: int | None, count: int) -> None:
     assert with_rounds(make_experiment("doom", preset), given).rounds.count == count
