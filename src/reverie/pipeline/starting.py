@@ -18,7 +18,7 @@ from reverie.worlds.registry import world_spec
 
 PRETRAINED = "pretrained"  # the agent that comes with Reverie under the name of the run's world
 
-# the settings that the weights' shapes depend on, or what a weight means (clock)
+# the settings that the weights' shapes depend on
 SIZES = {
     "vision": ("latent_size",),
     "memory": (
@@ -27,7 +27,6 @@ SIZES = {
         "hidden_size",
         "mixtures",
         "restart_input",
-        "clock",
         "done_head",
         "reward_head",
         "action_head",
@@ -39,9 +38,11 @@ SIZES = {
 def starting_from(experiment: Experiment, source: str) -> Experiment:
     """The experiment whose V, M and C begin at the weights of `source`: "pretrained", or as `open_trained` takes it.
 
+    Whether M's first cell is a clock is not the experiment's to say then, but the weights'.
     Raises: ReverieError where there are none, or they do not fit the experiment's sizes (both are named).
     """
     start = _open(source, experiment.world)
+    memory = replace(experiment.memory, clock=start.experiment.memory.clock)
     misfits = list(differences(_sizes(start.experiment), _sizes(experiment)))
     misfits += differences(asdict(start.spec.actions), asdict(world_spec(experiment.world).actions), "actions.")
     if misfits:
@@ -49,7 +50,7 @@ def starting_from(experiment: Experiment, source: str) -> Experiment:
             f"the weights of {source} do not fit this run ({'; '.join(misfits)}); "
             "set the run's sizes to those, or begin at other weights"
         )
-    return replace(experiment, start_from=source, start_digest=start.digest())
+    return replace(experiment, memory=memory, start_from=source, start_digest=start.digest())
 
 
 def start_of(run: RunFolder, stage: Path) -> Trained | None:
