@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 RATES = {"frames_per_second", "updates_per_second", "seconds"}
+PROBE = b"blat"
 
 
 def differences(run: Path, reference: Path) -> list[str]:
@@ -37,11 +38,19 @@ def faults_of(run: Path) -> list[str]:
 
 
 def strays(*folders: Path) -> list[str]:
-    """Temporary files, and anything at all in a scratch folder but the cache that torch keeps there."""
+    """Temporary files, and anything in a scratch folder but the cache that torch keeps there and Python's probe."""
     run, *scratch = folders
     left = [str(path) for path in run.rglob("*.tmp")]
-    found = [path for folder in scratch for path in folder.rglob("*")]
+    found = [path for folder in scratch for path in folder.rglob("*") if not (path.parent == folder and _probes(path))]
     return left + [str(path) for path in found if not any(part.startswith("torchinductor_") for part in path.parts)]
+
+
+def _probes(path: Path) -> bool:
+    """Whether it is what `tempfile` writes to find out whether a folder can be written to, of at most 4 bytes.
+
+    A process that is killed between writing and removing it leaves it; nobody but Python could do otherwise.
+    """
+    return path.is_file() and path.stat().st_size <= len(PROBE) and PROBE.startswith(path.read_bytes())
 
 
 def _checkpoint(folder: Path) -> Any:

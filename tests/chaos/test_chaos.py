@@ -45,6 +45,17 @@ def test_a_run_that_differs_is_seen(finished: Path, tmp_path: Path) -> None:
     assert strays(run) == [str(run / "vision" / "a.tmp")]
 
 
+def test_only_what_python_itself_leaves_is_no_stray(tmp_path: Path) -> None:
+    run, scratch = tmp_path / "run", tmp_path / "scratch"
+    (scratch / "inner").mkdir(parents=True)
+    (scratch / "e0lciwsj").write_bytes(b"blat")
+    (scratch / "cut").write_bytes(b"")
+    assert strays(run, scratch) == [str(scratch / "inner")]
+    (scratch / "inner" / "deeper").write_bytes(b"")
+    (scratch / "ours").write_bytes(b"blot")
+    assert set(strays(run, scratch)) == {str(scratch / name) for name in ("inner", "inner/deeper", "ours")}
+
+
 def test_the_fragile_world_is_the_same_whichever_process_draws_it() -> None:
     from reverie.worlds.registry import make
 
