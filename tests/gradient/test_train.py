@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,10 +16,10 @@ from reverie.dreaming.guarded import guarded_engines
 from reverie.dreaming.moments import Moments
 from reverie.dreaming.starts import Starts
 from reverie.errors import ReverieError
-from reverie.files.checkpoint import latest_checkpoint
+from reverie.files.checkpoint import latest_checkpoint, save_checkpoint
 from reverie.files.metrics import read_metrics
 from reverie.gradient import train
-from reverie.gradient.config import GradientConfig
+from reverie.gradient.config import GradientConfig, Method
 from reverie.gradient.dreams import EndlessDreams
 from reverie.gradient.train import learn
 from reverie.memory.lstm import LSTMState
@@ -28,6 +28,7 @@ from tests.dreaming import parts
 
 CONFIG = GradientConfig(updates=6, dreams=24, window=8, epochs=2, batches=3, critic_size=8, checkpoint_every=2)
 CUTOFF = DreamConfig(temperature=1.1, max_steps=30)
+SAMPLED = replace(CUTOFF, done="sample")
 
 
 def engine(**changes: Any) -> DreamEngine:
@@ -35,24 +36,29 @@ def engine(**changes: Any) -> DreamEngine:
 
 
 @pytest.mark.parametrize(
-    ("spec", "features"),
+    ("method", "spec", "features"),
     [
-        (parts.PREDICTED, "zh"),
-        (parts.PREDICTED, "zha"),
-        (parts.SURVIVAL, "zch"),
-        (WorldSpec("small", ActionSpec("three-way", 1), "predicted", 60), "z"),
-        (WorldSpec("small", ActionSpec("discrete", 4), "predicted", 60), "zh"),
+        ("ppo", parts.PREDICTED, "zh"),
+        ("ppo", parts.PREDICTED, "zha"),
+        ("ppo", parts.SURVIVAL, "zch"),
+        ("ppo", WorldSpec("small", ActionSpec("three-way", 1), "predicted", 60), "z"),
+        ("ppo", WorldSpec("small", ActionSpec("discrete", 4), "predicted", 60), "zh"),
+        ("backprop", parts.PREDICTED, "zh"),
+        ("backprop", parts.PREDICTED, "zha"),
+        ("backprop", parts.SURVIVAL, "zch"),
+        ("backprop", WorldSpec("small", ActionSpec("continuous", 2), "predicted", 60), "z"),
     ],
     ids=lambda value: value.actions.kind + "-" + value.reward if isinstance(value, WorldSpec) else value,
 )
-def test_c_learns_what_pays_in_the_dream(spec: WorldSpec, features: str, tmp_path: Path) -> None:
+def test_c_learns_what_pays_in_the_dream(method: Method, spec: WorldSpec, features: str, tmp_path: Path) -> None:
     model = parts.memory(
         action_head=True, action_size=spec.actions.size, done_bias=-1.0 if spec.reward == "survival" else -6.0
     )
     with torch.no_grad():
         model.input_weight[:, parts.LATENT : parts.LATENT + spec.actions.size] *= 10  # an M that minds what C does
-    made = engine(spec=spec, model=model, chosen=ControllerConfig(features=features))  # type: ignore[arg-type]
-    config = replace(CONFIG, updates=40, dreams=64, window=16, checkpoint_every=40)
+    chosen = ControllerConfig(features=features)  # type: ignore[arg-type]
+    made = engine(spec=spec, model=model, chosen=chosen, config=CUTOFF if method == "ppo" else SAMPLED)
+    config = replace(CONFIG, method=method, updates=40, dreams=64, window=16, checkpoint_every=40)
     params = learn(config, [made], tmp_path, 0)
     returns, _ = dream_returns(made, np.stack([np.zeros_like(params), params]), range(200))
     gain = returns[1] - returns[0]
@@ -86,26 +92,28 @@ DREAMS = {
 }
 
 
+@pytest.mark.parametrize("method", get_args(Method))
 @pytest.mark.parametrize("kind", DREAMS)
 def test_stopped_anywhere_it_ends_with_the_same_bits(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = DREAMS[kind]()
-    straight = learn(CONFIG, made, tmp_path / "straight", 1)
-    inner = train._improve
+    made, config = DREAMS[kind](), replace(CONFIG, method=method)
+    straight = learn(config, made, tmp_path / "straight", 1)
+    inner = train.UPDATES[method]
     for call in (1, 2, 5):
         calls = iter(range(100))
 
-        def stop(*args: Any, at: int = call, calls: Any = calls) -> float:
+        def stop(*args: Any, at: int = call, calls: Any = calls) -> Any:
+            found = inner(*args)
             if next(calls) == at:
                 raise KeyboardInterrupt
-            return inner(*args)
+            return found
 
-        monkeypatch.setattr(train, "_improve", stop)
+        monkeypatch.setitem(train.UPDATES, method, stop)
         with pytest.raises(KeyboardInterrupt):
-            learn(CONFIG, made, tmp_path / f"stopped-{call}", 1)
-        monkeypatch.setattr(train, "_improve", inner)
-        resumed = learn(CONFIG, made, tmp_path / f"stopped-{call}", 1)
+            learn(config, made, tmp_path / f"stopped-{call}", 1)
+        monkeypatch.setitem(train.UPDATES, method, inner)
+        resumed = learn(config, made, tmp_path / f"stopped-{call}", 1)
         np.testing.assert_array_equal(resumed, straight)
         arrays = [latest_checkpoint(tmp_path / name) for name in ("straight", f"stopped-{call}")]
         assert arrays[0] is not None
@@ -187,14 +195,14 @@ def test_metrics_say_what_dreams_bring(tmp_path: Path) -> None:
 
 def test_metrics_say_how_long_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row has the seconds since the one before it; of a run that goes on, since it went on."""
-    now, inner = [1000.0], train._improve
+    now, inner = [1000.0], train.UPDATES["ppo"]
 
-    def two_seconds(*args: Any) -> float:
+    def two_seconds(*args: Any) -> Any:
         now[0] += 2
         return inner(*args)
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(train, "_improve", two_seconds)
+    monkeypatch.setitem(train.UPDATES, "ppo", two_seconds)
     config, made = replace(CONFIG, updates=4, log_every=3, checkpoint_every=4), engine(spec=parts.PREDICTED)
     learn(config, [made], tmp_path, 1)
     now[0] += 1000  # stopped meanwhile
@@ -208,12 +216,55 @@ def test_another_setting_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReverieError, match=r"clip 0.2, asked for 0.3; use the same settings"):
         learn(replace(CONFIG, clip=0.3), [engine(spec=parts.PREDICTED)], tmp_path, 1)
     learn(replace(CONFIG, updates=8), [engine(spec=parts.PREDICTED)], tmp_path, 1)  # more of the same is welcome
+    with pytest.raises(ReverieError, match=r"method 'ppo', asked for 'backprop'; use the same settings"):
+        learn(replace(CONFIG, method="backprop"), [engine(spec=parts.PREDICTED)], tmp_path, 1)
 
 
-def test_a_loss_that_is_no_number_is_refused(tmp_path: Path) -> None:
+def test_a_training_of_before_there_was_another_method_goes_on(tmp_path: Path) -> None:
+    """Its checkpoints do not say that they are PPO's."""
+    made = [engine(spec=parts.PREDICTED)]
+    straight = learn(CONFIG, made, tmp_path / "straight", 1)
+    learn(replace(CONFIG, updates=2), made, tmp_path / "before", 1)
+    checkpoint = latest_checkpoint(tmp_path / "before")
+    assert checkpoint is not None
+    assert checkpoint.state.pop("method") == "ppo"
+    save_checkpoint(tmp_path / "before", checkpoint)
+    np.testing.assert_array_equal(learn(CONFIG, made, tmp_path / "before", 1), straight)
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_a_loss_that_is_no_number_is_refused(method: Method, tmp_path: Path) -> None:
     start = np.full(parts.engine(spec=parts.PREDICTED).controller.parameter_count, np.nan)
     with pytest.raises(ReverieError, match=r"C's loss is nan at update 1, expected a finite number; lower"):
-        learn(CONFIG, [engine(spec=parts.PREDICTED)], tmp_path, 1, start)
+        learn(replace(CONFIG, method=method), [engine(spec=parts.PREDICTED)], tmp_path, 1, start)
+
+
+@pytest.mark.parametrize(
+    ("world", "message"),
+    [
+        (
+            WorldSpec("small", ActionSpec("three-way", 1), "predicted", 60),
+            "gradient.method is 'backprop', and the actions of small are three-way, which have no gradient; expected "
+            "continuous or driving ones; set it to ppo",
+        ),
+        (
+            WorldSpec("small", ActionSpec("discrete", 4), "survival", 60),
+            "gradient.method is 'backprop', and the actions of small are discrete, which have no gradient; expected "
+            "continuous or driving ones; set it to ppo",
+        ),
+        (
+            parts.SURVIVAL,
+            "gradient.method is 'backprop', and the reward of small is to survive, where dream.done 'cutoff' has no "
+            "gradient; set dream.done to calibrated or sample, or gradient.method to ppo",
+        ),
+    ],
+    ids=["three-way", "discrete", "cut-off"],
+)
+def test_a_dream_without_gradients_is_refused(world: WorldSpec, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ReverieError) as error:
+        learn(replace(CONFIG, method="backprop"), [engine(spec=world)], tmp_path / "gradient", 1)
+    assert str(error.value) == message
+    assert not (tmp_path / "gradient").exists()
 
 
 def test_endless_dreams_are_the_engines_dreams() -> None:
@@ -236,6 +287,7 @@ def test_endless_dreams_are_the_engines_dreams() -> None:
     [
         ({"dreams": 0}, "gradient.dreams is 0, expected at least 1"),
         ({"discount": 1.5}, "gradient.discount is 1.5, expected 0 to 1"),
+        ({"method": "reinforce"}, "gradient.method is 'reinforce', expected ppo or backprop"),
         ({"clip": 0.0}, "gradient.clip is 0.0, expected a finite number above 0"),
         ({"entropy": -1.0}, "gradient.entropy is -1.0, expected a finite number, at least 0"),
     ],

@@ -81,3 +81,31 @@ def test_dreams_that_end_as_m_expects_need_its_word_on_endings(tmp_path: Path) -
     with pytest.raises(ReverieError, match=r"^memory.done_head is False, and dreams are to end as M expects"):
         create_run(tmp_path / "run", experiment)
     create_run(tmp_path / "run", with_changes(experiment, ["--memory.done-head", "true"]))
+
+
+@pytest.mark.parametrize(
+    ("world", "changes", "message"),
+    [
+        (
+            "doom",
+            ["--dream.done", "calibrated"],
+            "gradient.method is 'backprop', and the actions of doom are three-way",
+        ),
+        ("CartPole-v1", [], "gradient.method is 'backprop', and the actions of CartPole-v1 are discrete"),
+    ],
+)
+def test_actions_without_gradients_are_refused(world: str, changes: list[str], message: str, tmp_path: Path) -> None:
+    words = ["--gradient.method", "backprop", "--rounds.count", "1", "--rounds.gradient-updates", "3", *changes]
+    experiment = with_changes(make_experiment(world, "tiny"), words)
+    with pytest.raises(ReverieError, match=rf"^{message}, which have no gradient; .* set it to ppo$"):
+        create_run(tmp_path / "run", experiment)
+    assert not (tmp_path / "run").exists()
+    create_run(tmp_path / "run", with_changes(experiment, ["--rounds.gradient-updates", "0"]))  # none are asked for
+
+
+def test_backprop_is_a_stage_as_ppo_is(learned: Path, tmp_path: Path) -> None:
+    words = ("--gradient.method", "backprop", "--rounds.count", "0", "--evolution.generations", "0")
+    result = run(small(*GRADIENT, *words), tmp_path / "run", workers=0)
+    found = load_params(open_run(result.run_dir))
+    assert found.any()
+    assert (found != load_params(open_run(learned).at(0))).any()

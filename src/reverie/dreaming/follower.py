@@ -17,7 +17,7 @@ class Follower:
 
     def __init__(self, memory: PackedMemory, rows: DreamRows) -> None:
         config, padded = memory.config, -(-rows.count // ROUND) * ROUND
-        self._memory, self._rows = memory, rows
+        self.memory, self._rows = memory, rows
         self._x = torch.zeros(padded, config.hidden_size + config.input_size, dtype=memory.dtype, device=memory.device)
         self._gates = self._x.new_empty(padded, 4 * config.hidden_size)
         self._c = torch.zeros(padded, config.hidden_size, device=memory.device)
@@ -67,16 +67,16 @@ class Follower:
     def expected(self) -> Tensor:
         """The mean of what it would expect next, having absorbed the step, float32 [n, Nz]."""
         n, padded = self.count, -(-self.count // ROUND) * ROUND
-        return expected_latent(self._memory, torch.mm(self._h[:padded], self._memory.head.t())[:n])
+        return expected_latent(self.memory, torch.mm(self._h[:padded], self.memory.head.t())[:n])
 
     def absorb(self, action: Tensor) -> None:
         """Read z and `action` [n, A] (as M sees it); to be called before the dreams go on."""
         n, padded = self.count, -(-self.count // ROUND) * ROUND
         self._z[:n], self._action[:n] = self.z, action
-        torch.mm(self._x[:padded], self._memory.gates.t(), out=self._gates[:padded])
+        torch.mm(self._x[:padded], self.memory.gates.t(), out=self._gates[:padded])
         self._restart.zero_()
         if self._rows.kernel:
-            self._rows.kernel.cell(n, self._gates, self._memory.forget_bias, self._c, self._h)
+            self._rows.kernel.cell(n, self._gates, self.memory.forget_bias, self._c, self._h)
         else:
-            h, self._c[:n] = cell(self._gates[:n].float() + self._memory.bias, self._c[:n])
+            h, self._c[:n] = cell(self._gates[:n].float() + self.memory.bias, self._c[:n])
             self._h[:n] = h

@@ -56,5 +56,8 @@ class Doubt:
 
         In units of the prior: 1 would be Ms that differ as latents drawn at random do.
         """
-        means = torch.stack([self.rows.expected(), *(other.expected() for other in self.others)])
-        return self.weight * means.std(0, correction=0).mean(-1)
+        return self.price([self.rows.expected(), *(other.expected() for other in self.others)])
+
+    def price(self, means: Sequence[Tensor]) -> Tensor:
+        """What it costs that the Ms expect these means of z, each [n, Nz]: [n]."""
+        return self.weight * torch.stack(list(means)).std(0, correction=0).mean(-1)

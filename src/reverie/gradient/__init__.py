@@ -1,1 +1,1 @@
-"""C by policy gradients: PPO inside M's dream, where every step of thousands of dreams says what was good."""
+"""C by gradients inside M's dream, where every step of thousands says what was good: PPO, or backpropagation."""

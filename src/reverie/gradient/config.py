@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
 from reverie.errors import ReverieError
+
+if TYPE_CHECKING:
+    from reverie.worlds.spec import WorldSpec
+
+Method = Literal["ppo", "backprop"]
 
 
 @dataclass(frozen=True)
 class GradientConfig:
-    """PPO (Schulman et al., 2017) in M's dream, before CMA-ES goes on from what it found. Not in the paper."""
+    """C by gradients in M's dream, before CMA-ES goes on from what they found. Not in the paper, which hints at it."""
 
+    method: Method = "ppo"
+    """ppo: what was drawn and paid becomes likelier (Schulman et al., 2017); backprop: what is paid is differentiated
+    through M, which takes continuous actions (Hafner et al., 2020)"""
     updates: int = 0
     """updates of C, each on `dreams` x `window` steps; 0 leaves C to CMA-ES alone, as the paper does"""
     dreams: int = 2048
@@ -19,15 +28,15 @@ class GradientConfig:
     window: int = 32
     """steps of every dream between two updates"""
     epochs: int = 2
-    """passes over an update's steps"""
+    """passes over an update's steps; of the critic alone, where the method is backprop"""
     batches: int = 8
     """batches that each pass is cut into"""
     discount: float = 0.99
     """gamma: what a reward one step later is worth"""
     trace: float = 0.95
-    """lambda of generalized advantage estimation (Schulman et al., 2016)"""
+    """lambda of generalized advantage estimation (Schulman et al., 2016), and of backprop's returns"""
     clip: float = 0.2
-    """how far an update may change the odds of an action"""
+    """how far an update of PPO may change the odds of an action"""
     entropy: float = 0.002
     """the weight of the policy's entropy, which keeps it trying things"""
     learning_rate: float = 3e-3
@@ -42,6 +51,8 @@ class GradientConfig:
     """updates between two checkpoints"""
 
     def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise ReverieError(f"gradient.method is {self.method!r}, expected {' or '.join(get_args(Method))}")
         for name, lowest in LOWEST.items():
             if getattr(self, name) < lowest:
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected at least {lowest}")
@@ -65,3 +76,22 @@ LOWEST = {
     "log_every": 1,
     "checkpoint_every": 1,
 }
+
+
+def require_method(method: Method, world: WorldSpec, done: str) -> None:
+    """Refuse backprop where what C does is no number that can be changed a little, or where nothing says what it costs.
+
+    done: how dreams end, `DreamConfig.done`
+    """
+    if method != "backprop":
+        return
+    if world.actions.kind in ("discrete", "three-way"):
+        raise ReverieError(
+            f"gradient.method is 'backprop', and the actions of {world.name} are {world.actions.kind}, which have no "
+            "gradient; expected continuous or driving ones; set it to ppo"
+        )
+    if world.reward == "survival" and done == "cutoff":
+        raise ReverieError(
+            f"gradient.method is 'backprop', and the reward of {world.name} is to survive, where dream.done 'cutoff' "
+            "has no gradient; set dream.done to calibrated or sample, or gradient.method to ppo"
+        )

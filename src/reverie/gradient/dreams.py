@@ -18,19 +18,22 @@ Ended = tuple[list[float], list[int]]  # the returns and the lengths of dreams
 
 
 class EndlessDreams:
-    """n dreams of an engine. `age` int64 [n] counts the steps of each; `total` float64 [n] what it has brought."""
+    """n dreams of an engine. `age` int64 [n] counts the steps of each; `total` float64 [n] what it has brought.
+
+    `rows` dream; `followers` are the other Ms beside them: first the one whose state C sees, where it sees another's.
+    """
 
     def __init__(self, engine: DreamEngine, count: int, generator: torch.Generator) -> None:
         """The first dreams are cut off at ages of their own, so that they do not all begin anew at once."""
         device, starts = engine.memory.device, engine.starts
-        self._engine = engine
+        self.engine = engine
         self.survival = engine.spec.reward == "survival"
         self.rows = DreamRows(engine.memory, count, engine.config.temperature, engine.kernel)
         self._seen = None if engine.beside is None else Follower(engine.beside, self.rows)
-        self._doubt = None if engine.guard is None else engine.guard.doubt_of(self.rows)
-        others = () if self._doubt is None else self._doubt.others
-        self._followers = others if self._seen is None else (self._seen, *others)
-        self._memories: tuple[DreamRows | Follower, ...] = (self.rows, *self._followers)
+        self.doubt = None if engine.guard is None else engine.guard.doubt_of(self.rows)
+        others = () if self.doubt is None else self.doubt.others
+        self.followers = others if self._seen is None else (self._seen, *others)
+        self.memories: tuple[DreamRows | Follower, ...] = (self.rows, *self.followers)
         self._dropout = 0.0 if engine.guard is None else engine.guard.dropout
         if self._dropout:
             self.rows.dropout = torch.ones(count, engine.memory.config.hidden_size, device=device).to(self.rows.dtype)
@@ -50,9 +53,9 @@ class EndlessDreams:
         start = torch.randint(len(self._mu), (len(index),), generator=generator, device=device)
         noise = torch.randn(len(index), self._mu.shape[1], generator=generator, device=device)
         self.rows.begin(index, self._mu[start] + self._deviation[start] * noise)
-        for follower in self._followers:
+        for follower in self.followers:
             follower.begin(index)
-        for memory, (h, c) in zip(self._memories, self._hidden, strict=False):
+        for memory, (h, c) in zip(self.memories, self._hidden, strict=False):
             memory.wake(index, h[start], c[start])
         if self.rows.dropout is not None:
             drawn = torch.rand(len(index), self.rows.dropout.shape[1], generator=generator, device=device)
@@ -60,8 +63,15 @@ class EndlessDreams:
 
     def see(self) -> Tensor:
         """C's features, float32 [n, F]."""
-        config, habit = self._engine.controller.config, self._engine.habit
+        config, habit = self.engine.controller.config, self.engine.habit
         return features(config, self.rows.z, (self._seen or self.rows).state, habit).float()
+
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """What a step leaves to chance: components (uniform) and spread (normal) [n, Nz], endings (uniform) [n]."""
+        n, latent, device = len(self._each), self._mu.shape[1], self._each.device
+        component = torch.rand(n, latent, generator=generator, device=device)
+        spread = torch.randn(n, latent, generator=generator, device=device)
+        return component, spread, torch.rand(n, generator=generator, device=device)
 
     def step(self, felt: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """One step with actions [n, A] as M sees them: rewards [n]; bool [n], which ended and which met the cap.
@@ -69,24 +79,21 @@ class EndlessDreams:
         The reward is what C is to feel: where it is to survive, less the chance of an end. In the mean that says what
         the end itself says, and there is less luck in it.
         """
-        n, latent, device = len(self._each), self._mu.shape[1], self._each.device
-        component = torch.rand(n, latent, generator=generator, device=device)
-        spread = torch.randn(n, latent, generator=generator, device=device)
-        ending = torch.rand(n, generator=generator, device=device)
-        for follower in self._followers:
+        component, spread, ending = self.draw(generator)
+        for follower in self.followers:
             follower.absorb(felt)
         outcome = self.rows.advance(felt, component, spread, self._each)
-        reward = dream_reward(outcome, felt, self._engine.spec)
-        config, weight = self._engine.config, self._engine.memory.config.done_weight
+        reward = dream_reward(outcome, felt, self.engine.spec)
+        config, weight = self.engine.config, self.engine.memory.config.done_weight
         ended = dream_ended(outcome, ending, config, weight)
         self.age += 1
         self.total += reward
         if self.survival:
             chance = ending_chance(outcome, config, weight)
             reward = -ended.float() if chance is None else -chance
-        if self._doubt is not None:
-            reward = reward - self._doubt.penalty()
-        return reward, ended, (self.age >= self._engine.max_steps) & ~ended
+        if self.doubt is not None:
+            reward = reward - self.doubt.penalty()
+        return reward, ended, (self.age >= self.engine.max_steps) & ~ended
 
     def renew(self, where: Tensor, generator: torch.Generator) -> Ended:
         """Begin anew where bool [n] is true; what the whole dreams among those that it ends have brought."""
@@ -99,7 +106,7 @@ class EndlessDreams:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All that the next step depends on, by name."""
         state = {"z": self.rows.z, "age": self.age, "born": self.born, "total": self.total}
-        for number, memory in enumerate(self._memories):
+        for number, memory in enumerate(self.memories):
             (h, c), restart = memory.state, memory.restart
             state |= {f"h{number}": h.float(), f"c{number}": c, f"restart{number}": restart.float()}
         if self.rows.dropout is not None:
@@ -110,7 +117,7 @@ class EndlessDreams:
         """Go on from what `to_arrays` gave."""
         state = {name: torch.from_numpy(array).to(self._each.device) for name, array in arrays.items()}
         self.rows.resume(state["z"], *(state[f"{name}0"] for name in ("h", "c", "restart")))
-        for number, follower in enumerate(self._followers, start=1):
+        for number, follower in enumerate(self.followers, start=1):
             follower.resume(*(state[f"{name}{number}"] for name in ("h", "c", "restart")))
         if self.rows.dropout is not None:
             self.rows.dropout.copy_(state["dropout"])
@@ -123,24 +130,24 @@ class AllDreams:
 
     def __init__(self, engines: Sequence[DreamEngine], count: int, generator: torch.Generator) -> None:
         shares = [len(part) for part in np.array_split(np.arange(count), len(engines))]
-        self._parts = [EndlessDreams(*each, generator) for each in zip(engines, shares, strict=True)]
+        self.parts = [EndlessDreams(*each, generator) for each in zip(engines, shares, strict=True)]
         self._shares = shares
 
     def see(self) -> Tensor:
         """C's features, float32 [n, F]."""
-        return torch.cat([part.see() for part in self._parts])
+        return torch.cat([part.see() for part in self.parts])
 
     def step(self, felt: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """One step with actions [n, A] as M sees them: rewards, endings and cuts [n], as `EndlessDreams.step`."""
         actions = felt.split(self._shares)
-        outcomes = [part.step(action, generator) for part, action in zip(self._parts, actions, strict=True)]
+        outcomes = [part.step(action, generator) for part, action in zip(self.parts, actions, strict=True)]
         reward, ended, cut = (torch.cat(each) for each in zip(*outcomes, strict=True))
         return reward, ended, cut
 
     def renew(self, where: Tensor, generator: torch.Generator) -> Ended:
         """Begin anew where bool [n] is true; what the whole dreams among those that it ends have brought."""
         returns, lengths = list[float](), list[int]()
-        for part, some in zip(self._parts, where.split(self._shares), strict=True):
+        for part, some in zip(self.parts, where.split(self._shares), strict=True):
             if some.any():
                 found = part.renew(some, generator)
                 returns, lengths = returns + found[0], lengths + found[1]
@@ -148,12 +155,12 @@ class AllDreams:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All that the next step depends on, by name."""
-        parts = enumerate(self._parts)
+        parts = enumerate(self.parts)
         return {f"{number}.{name}": array for number, part in parts for name, array in part.to_arrays().items()}
 
     def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from what `to_arrays` gave."""
-        for number, part in enumerate(self._parts):
+        for number, part in enumerate(self.parts):
             prefix = f"{number}."
             mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
             part.from_arrays(mine)

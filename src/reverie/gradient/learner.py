@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.controller.model import Controller
+from reverie.errors import ReverieError
 from reverie.gradient.config import GradientConfig
 from reverie.gradient.policy import FIRST_SPREAD, Policy
 
@@ -118,3 +120,12 @@ def advantages(rewards: Tensor, values: Tensor, cut_values: Tensor, stops: Tenso
         last = surprise + config.discount * config.trace * last * ~stops[t]
         found[t] = last
     return found
+
+
+def require_finite(what: str, value: float, config: GradientConfig, number: int) -> None:
+    """Stop where the "loss", say, of an update (by its number from 0) would make C something that is no number."""
+    if not math.isfinite(value):
+        raise ReverieError(
+            f"C's {what} is {value} at update {number + 1}, expected a finite number; lower "
+            f"gradient.learning_rate ({config.learning_rate}) and train C again in another run folder"
+        )

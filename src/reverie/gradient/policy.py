@@ -25,7 +25,7 @@ class Policy:
         self.actions = actions
 
     def draw(self, x: Tensor, log_spread: Tensor, generator: torch.Generator) -> Tensor:
-        """Choices [n, A] for outputs x [n, A]."""
+        """Choices [n, A] for outputs x [n, A]; those that are normal pass gradients on."""
         if self.actions.kind == "three-way":
             drawn = torch.multinomial(_three_way(x[:, 0], log_spread).exp(), 1, generator=generator)
             return (drawn - 1).to(x.dtype)
@@ -50,8 +50,12 @@ class Policy:
             return logs.gather(-1, index[..., None])[..., 0], -(logs.exp() * logs).sum(-1)
         off = (choice - x) / log_spread.exp()
         log_chance = (-0.5 * off.square() - log_spread).sum(-1) - 0.5 * x.shape[-1] * math.log(2 * math.pi)
-        entropy = (log_spread + 0.5 * math.log(2 * math.pi * math.e)).sum()
-        return log_chance, entropy.expand(log_chance.shape)
+        return log_chance, normal_entropy(log_spread).expand(log_chance.shape)
+
+
+def normal_entropy(log_spread: Tensor) -> Tensor:
+    """Of continuous actions before their tanh, in nats: []."""
+    return (log_spread + 0.5 * math.log(2 * math.pi * math.e)).sum()
 
 
 def _three_way(x: Tensor, log_spread: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
-"""C by PPO in the dream: the loop is `learn`, read top to bottom; what it calls stands below it."""
+"""C by gradients in the dream: the loop is `learn`, read top to bottom; what it calls stands below it."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,19 +14,20 @@ import torch
 from torch import Tensor
 
 from reverie.dreaming.engine import DreamEngine
-from reverie.errors import ReverieError
 from reverie.evolution.arena import Arena, open_dream, open_guarded
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
 from reverie.files.training import pack, require_same, unpack
-from reverie.gradient.config import GradientConfig
+from reverie.gradient import backprop, ppo
+from reverie.gradient.config import GradientConfig, require_method
 from reverie.gradient.dreams import AllDreams
-from reverie.gradient.learner import Experience, Learner, advantages, loss_of
+from reverie.gradient.learner import Learner
 from reverie.hardware import keep_freed_memory, pin_threads
 from reverie.progress import progress
 from reverie.workers.seeds import torch_seed
 
 SURVEY = 300  # steps of every dream from which the scales are taken: cells that count slowly move in them
+UPDATES = {"ppo": ppo.update, "backprop": backprop.update}
 RECENT = 1024  # dreams that the mean return shown is taken over
 
 
@@ -44,9 +44,10 @@ def learn(
     with the same bits as one that was not (on the same kind of processor, with as many threads).
     engines: the dreams, alike in all but their M; each has its share of them
     start: the parameters [n] to begin at, None for zeros
-    Returns C's parameters, float64 [n]. Raises ReverieError where the loss is not finite or `folder` holds a training
-    with other settings.
+    Returns C's parameters, float64 [n]. Raises ReverieError where the loss is not finite, the method does not suit the
+    world, or `folder` holds a training with other settings.
     """
+    require_method(config.method, engines[0].spec, engines[0].config.done)
     keep_freed_memory()
     folder, device = Path(folder), engines[0].memory.device
     learner = Learner(engines[0].controller, config, start, torch_seed(seed, "gradient", "weights")).to(device)
@@ -55,19 +56,18 @@ def learn(
     settings = _settings(config, seed)
     recent = deque[float](maxlen=RECENT)
     done = _resume(folder, learner, optimizer, dreams, recent, settings)
-    steps_each, log = config.dreams * config.window, MetricsLog(folder / "metrics.jsonl", resume_step=done)
+    improve, steps_each = UPDATES[config.method], config.dreams * config.window
+    log = MetricsLog(folder / "metrics.jsonl", resume_step=done)
     with log, progress(config.updates, "C: learning in the dream", "updates", done) as bar:
         logged = time.monotonic()
         for update in range(done, config.updates):
             generator = _generator(seed, update, device=device)
             if update == 0:
                 learner.set_scale(*_survey(dreams, learner, config, generator), config.discount)
-            experience, returns = _dream(dreams, learner, config, generator)
-            recent.extend(returns)
-            entropy = _improve(learner, optimizer, experience, config, generator, update)
+            returns, values = improve(dreams, learner, optimizer, config, generator, update)
 
             step = update + 1
-            values = {"entropy": entropy, "explained": _explained(experience)}
+            recent.extend(returns)
             if recent:
                 values["mean"] = float(np.mean(recent))
             bar.advance(1, **{name: value for name, value in values.items() if name == "mean"})
@@ -105,68 +105,6 @@ def _survey(
         paid += reward.square().mean() / SURVEY
         dreams.renew(ended | cut, generator)
     return squares, paid
-
-
-@torch.no_grad()
-def _dream(
-    dreams: AllDreams, learner: Learner, config: GradientConfig, generator: torch.Generator
-) -> tuple[Experience, list[float]]:
-    """A window of every dream, [T * n] steps in all, and the returns of the dreams that ended in it."""
-    shape, features = (config.window, config.dreams), dreams.see()
-    seen = features.new_empty(*shape, features.shape[1])
-    choice = features.new_empty(*shape, learner.controller.actions.size)
-    rewards, values, cut_values = features.new_empty(shape), features.new_empty(shape), features.new_zeros(shape)
-    stops, returns = torch.zeros(shape, dtype=torch.bool, device=features.device), []
-    for t in range(config.window):
-        seen[t], values[t] = features, learner.value(features)
-        choice[t] = learner.policy.draw(learner.outputs(features), learner.log_spread, generator)
-        reward, ended, cut = dreams.step(learner.policy.felt(choice[t]), generator)
-        rewards[t] = reward / learner.reward_scale
-        stops[t] = ended | cut
-        if cut.any():
-            cut_values[t, cut] = learner.value(dreams.see()[cut])
-        if stops[t].any():
-            returns += dreams.renew(stops[t], generator)[0]
-        features = dreams.see()
-    values = torch.cat([values, learner.value(features)[None]])
-    found = advantages(rewards, values, cut_values, stops, config)
-    log_chance, _ = learner.policy.odds(learner.outputs(seen.flatten(0, 1)), learner.log_spread, choice.flatten(0, 1))
-    parts = (seen.flatten(0, 1), choice.flatten(0, 1), log_chance, found.flatten(), (found + values[:-1]).flatten())
-    return Experience(*parts), returns
-
-
-def _improve(
-    learner: Learner,
-    optimizer: torch.optim.Optimizer,
-    experience: Experience,
-    config: GradientConfig,
-    generator: torch.Generator,
-    update: int,
-) -> float:
-    """PPO's passes over the experience; returns the policy's entropy in the last of them."""
-    count, entropies, found = len(experience.returns), list[Tensor](), experience.advantage
-    experience = experience._replace(advantage=(found - found.mean()) / found.std().clamp_min(1e-8))
-    for _ in range(config.epochs):
-        entropies.clear()
-        order = torch.randperm(count, generator=generator, device=experience.returns.device)
-        for index in order.chunk(config.batches):
-            loss, entropy = loss_of(learner, Experience(*(part[index] for part in experience)), config)
-            if not math.isfinite(loss.item()):
-                raise ReverieError(
-                    f"C's loss is {loss.item()} at update {update + 1}, expected a finite number; lower "
-                    f"gradient.learning_rate ({config.learning_rate}) and train C again in another run folder"
-                )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            entropies.append(entropy)
-    return float(torch.stack(entropies).mean())
-
-
-def _explained(experience: Experience) -> float:
-    """The share of the returns' variance that the critic foresaw."""
-    error = experience.advantage.var() / experience.returns.var().clamp_min(1e-12)
-    return float(1 - error)
 
 
 def _optimizer(learner: Learner, config: GradientConfig) -> torch.optim.Adam:
@@ -216,7 +154,8 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0
-    require_same(folder, "a training of C", checkpoint.state, settings)
+    found = {"method": "ppo"} | dict(checkpoint.state)  # those of before there was another do not say it
+    require_same(folder, "a training of C", found, settings)
     unpack(checkpoint.arrays, learner, optimizer, source=folder)
     prefix = "dreams."
     arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(prefix)}

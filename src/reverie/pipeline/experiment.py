@@ -9,7 +9,7 @@ from reverie.controller.config import ControllerConfig
 from reverie.dreaming.config import DreamConfig, GuardsConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
-from reverie.gradient.config import GradientConfig
+from reverie.gradient.config import GradientConfig, require_method
 from reverie.memory.config import MemoryConfig
 from reverie.pipeline.curiosity import CuriosityConfig
 from reverie.pipeline.rounds import RoundsConfig
@@ -46,7 +46,7 @@ class Experiment:
     evolution: EvolutionConfig
     """stage 4: C by CMA-ES, in the dream or in the world, from where gradients left it"""
     gradient: GradientConfig = field(default_factory=GradientConfig)
-    """stage 4, before CMA-ES or in its place: C by PPO in the dream"""
+    """stage 4, before CMA-ES or in its place: C by gradients in the dream"""
     guards: GuardsConfig = field(default_factory=GuardsConfig)
     """against a C that lives off what M gets wrong, in the dreams that it learns in"""
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
@@ -131,6 +131,8 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
             f"memory.{head} is False, and C is to learn by gradients in the dream of {world.name}; "
             "set it, or gradient.updates to 0"
         )
+    if experiment.dreams_to_learn:
+        require_method(experiment.gradient.method, world, experiment.dream.done)
     dreams = experiment.evolution.where == "dream" or experiment.dreams_to_learn
     if dreams and experiment.dream.done != "cutoff" and not memory.done_head:
         raise ReverieError(

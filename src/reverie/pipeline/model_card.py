@@ -85,7 +85,8 @@ def model_card(card: Card) -> str:
 def _how(card: Card) -> str:
     """What found C's parameters: of the last round, where there are rounds."""
     plan = card.experiment.in_round(card.experiment.rounds.count)
-    ways = ["policy gradients"] * (plan.gradient.updates > 0) + ["CMA-ES"] * (plan.evolution.generations > 0)
+    learned = {"ppo": "policy gradients", "backprop": "backpropagation through the dream"}[plan.gradient.method]
+    ways = [learned] * (plan.gradient.updates > 0) + ["CMA-ES"] * (plan.evolution.generations > 0)
     return ", then by ".join(ways) or "what it began with"
 
 

@@ -197,6 +197,8 @@ def open_run(path: Path) -> RunFolder:
             f"{reverie.__version__} reads format {FORMAT}: use that version or start again in another folder"
         )
     settings = with_defaults(Experiment, content["experiment"], deep=False)  # what a run lacks was not there yet
+    if isinstance(settings, dict) and isinstance(settings.get("gradient"), dict):
+        settings["gradient"] = {"method": "ppo"} | settings["gradient"]  # the only one there was
     experiment = from_json(Experiment, settings, f"{config}: ")
     if content.pop("digest", digest_of(content)) != digest_of(content):  # runs of before had none
         raise DamagedFileError(

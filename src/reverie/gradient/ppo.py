@@ -1,0 +1,85 @@
+"""An update of C by PPO (Schulman et al., 2017) in the dream."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reverie.gradient.config import GradientConfig
+from reverie.gradient.dreams import AllDreams
+from reverie.gradient.learner import Experience, Learner, advantages, loss_of, require_finite
+
+
+def update(
+    dreams: AllDreams,
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    config: GradientConfig,
+    generator: torch.Generator,
+    number: int,
+) -> tuple[list[float], dict[str, float]]:
+    """Improve C and the critic on a window of every dream; `number` is the update's, from 0.
+
+    Returns what the dreams that ended in it have brought, and the metrics entropy and explained.
+    """
+    experience, ended = _dream(dreams, learner, config, generator)
+    entropy = _improve(learner, optimizer, experience, config, generator, number)
+    return ended, {"entropy": entropy, "explained": _explained(experience)}
+
+
+@torch.no_grad()
+def _dream(
+    dreams: AllDreams, learner: Learner, config: GradientConfig, generator: torch.Generator
+) -> tuple[Experience, list[float]]:
+    """A window of every dream, [T * n] steps in all, and the returns of the dreams that ended in it."""
+    shape, features = (config.window, config.dreams), dreams.see()
+    seen = features.new_empty(*shape, features.shape[1])
+    choice = features.new_empty(*shape, learner.controller.actions.size)
+    rewards, values, cut_values = features.new_empty(shape), features.new_empty(shape), features.new_zeros(shape)
+    stops, returns = torch.zeros(shape, dtype=torch.bool, device=features.device), []
+    for t in range(config.window):
+        seen[t], values[t] = features, learner.value(features)
+        choice[t] = learner.policy.draw(learner.outputs(features), learner.log_spread, generator)
+        reward, ended, cut = dreams.step(learner.policy.felt(choice[t]), generator)
+        rewards[t] = reward / learner.reward_scale
+        stops[t] = ended | cut
+        if cut.any():
+            cut_values[t, cut] = learner.value(dreams.see()[cut])
+        if stops[t].any():
+            returns += dreams.renew(stops[t], generator)[0]
+        features = dreams.see()
+    values = torch.cat([values, learner.value(features)[None]])
+    found = advantages(rewards, values, cut_values, stops, config)
+    log_chance, _ = learner.policy.odds(learner.outputs(seen.flatten(0, 1)), learner.log_spread, choice.flatten(0, 1))
+    parts = (seen.flatten(0, 1), choice.flatten(0, 1), log_chance, found.flatten(), (found + values[:-1]).flatten())
+    return Experience(*parts), returns
+
+
+def _improve(
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    experience: Experience,
+    config: GradientConfig,
+    generator: torch.Generator,
+    number: int,
+) -> float:
+    """PPO's passes over the experience; returns the policy's entropy in the last of them."""
+    count, entropies, found = len(experience.returns), list[Tensor](), experience.advantage
+    experience = experience._replace(advantage=(found - found.mean()) / found.std().clamp_min(1e-8))
+    for _ in range(config.epochs):
+        entropies.clear()
+        order = torch.randperm(count, generator=generator, device=experience.returns.device)
+        for index in order.chunk(config.batches):
+            loss, entropy = loss_of(learner, Experience(*(part[index] for part in experience)), config)
+            require_finite("loss", loss.item(), config, number)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            entropies.append(entropy)
+    return float(torch.stack(entropies).mean())
+
+
+def _explained(experience: Experience) -> float:
+    """The share of the returns' variance that the critic foresaw."""
+    error = experience.advantage.var() / experience.returns.var().clamp_min(1e-12)
+    return float(1 - error)
