@@ -7,6 +7,7 @@ import pytest
 
 from reverie.controller.model import Controller
 from reverie.pipeline.experiment import Preset
+from reverie.pipeline.presets import make_experiment
 from reverie.reproduction import carracing
 from reverie.reproduction.carracing import carracing_plan
 from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent
@@ -37,7 +38,7 @@ def test_each_c_is_as_large_as_the_papers() -> None:
     sizes = {}
     for row in carracing_plan("paper").rows:
         if isinstance(row.player, Evolved):
-            assert row.player.where == "world"
+            assert row.player.where == "world"  # the paper's recipe
             assert row.player.controller is not None
             features = row.player.controller.feature_size(32, 256)
             sizes[row.name] = Controller(row.player.controller, features, SPEC.actions).parameter_count
@@ -55,8 +56,11 @@ def test_the_references_are_the_papers() -> None:
 
 @pytest.mark.parametrize("preset", get_args(Preset))
 def test_every_preset_has_a_plan(preset: Preset) -> None:
-    evolution = carracing_plan(preset).evolution
-    assert (evolution is not None) == (preset == "standard")  # the others evolve rows as they evolve their own C
+    plan = carracing_plan(preset)
+    own = preset == "standard"  # the others evolve rows as they evolve their own C
+    assert (plan.evolution is not None, plan.gradient is not None) == (own, own)
+    dreamt = {row.player.where == "dream" for row in plan.rows if isinstance(row.player, Evolved)}
+    assert dreamt == {make_experiment("carracing", preset).evolution.where == "dream"}  # where the main agent learns
 
 
 def test_without_envpool_there_is_one_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,10 +117,12 @@ def test_the_cars_agents_stand_side_by_side() -> None:
     (axis,) = agents(found, "points").axes
     bars = {bars.get_label(): bars.lines[0].get_xdata().tolist() for bars in axis.containers}  # type: ignore[union-attr]
     np.testing.assert_allclose(bars["ours, mean ± std over episodes"], [905, 640, 790, 870, 860, -46])
-    np.testing.assert_allclose(bars["where it was trained (EnvPool)"], [925, 660, 810, 890, 880])
+    np.testing.assert_allclose(bars["in EnvPool, where training plays"], [925, 660, 810, 890, 880])
     assert bars["paper"] == [906, 632, 788, 906]
     assert axis.get_yticklabels()[0].get_text() == "main agent"
-    assert agents_text(found).startswith("Mean scores. main agent: 905, where it was trained 925, the paper 906; z al")
+    assert agents_text(found).startswith(
+        "Mean scores. main agent: 905, in the engine of training 925, the paper 906; z al"
+    )
     assert verdict(found) == (
         "In reality the main agent scores 905 on average, where the paper has 906. "
         "Where it was trained, in EnvPool: 925."

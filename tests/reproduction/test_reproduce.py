@@ -89,14 +89,15 @@ def test_what_each_was_evolved_with_is_told(found: Reproduction) -> None:
         assert budget.seconds > 0
 
 
-def test_who_was_evolved_in_the_world_is_scored_in_the_plans_engine(found: Reproduction) -> None:
+def test_whoever_learned_is_scored_in_the_plans_engine(found: Reproduction) -> None:
     driven = {one.row.name: one.engine for one in found.outcomes if one.engine is not None}
-    assert set(driven) == {"z-in-world", "raw-in-world"}
+    learned = {row.name for row in TINY_PLAN.rows if isinstance(row.player, Evolved)}
+    assert set(driven) == {"main", *learned}
     for name, score in driven.items():
         outcome = found.of(name)
         assert (score.world, score.episodes, score.seed) == (ELSEWHERE, EPISODES, SEED)
         assert outcome.gap == score.mean - outcome.real.mean
-    assert found.of("main").gap is None
+    assert found.of("random").gap is None
 
 
 def test_in_the_world_c_may_have_another_shape_and_m_random_weights(found: Reproduction) -> None:

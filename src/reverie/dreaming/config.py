@@ -39,6 +39,9 @@ class GuardsConfig:
     """the share of M's cells that its outputs do not see: others for each stream while M trains, and for each dream"""
     members: int = 1
     """Ms that are trained; with several, each dream is of a random one, and C still sees the state of the first"""
+    earlier: int = 0
+    """so many Ms that the rounds before ended with take their turns too, each with errors of its own; they cost no
+    training"""
     doubt: float = 0.0
     """dream the first M alone, and take this times the members' disagreement on the next latent from each reward"""
     starts: Literal["first", "anywhere"] = "first"
@@ -51,6 +54,8 @@ class GuardsConfig:
             raise ReverieError(f"guards.dropout is {self.dropout}; expected a share, 0 or more and below 1")
         if self.members < 1:
             raise ReverieError(f"guards.members is {self.members}; expected at least 1")
+        if self.earlier < 0:
+            raise ReverieError(f"guards.earlier is {self.earlier}; expected at least 0")
         if not (math.isfinite(self.doubt) and self.doubt >= 0):
             raise ReverieError(f"guards.doubt is {self.doubt}; expected a finite number, at least 0")
         if self.doubt and self.members < 2:

@@ -148,6 +148,11 @@ def _require_dream(experiment: Experiment) -> None:
         raise ReverieError(
             "guards hold in dreams, and C is evolved in the world; leave them out, or use --evolve-in dream"
         )
+    if experiment.guards.earlier and experiment.rounds.vision_updates:
+        raise ReverieError(
+            f"guards.earlier is {experiment.guards.earlier}, but V learns on in each round (rounds.vision_updates "
+            f"{experiment.rounds.vision_updates}), and the Ms of earlier rounds do not know its latents; set one to 0"
+        )
 
 
 def _require_habit(experiment: Experiment) -> None:

@@ -97,7 +97,7 @@ def under_guards(run: RunFolder, arena: Arena) -> Arena:
         return arena
     for folder in run.members:
         _require_updates(run, "memory", folder, run.plan.memory.updates)
-    return replace(arena, guards=guards, members=run.members)
+    return replace(arena, guards=guards, members=(*run.members, *run.earlier))
 
 
 def trained_in(run: RunFolder) -> Trained:

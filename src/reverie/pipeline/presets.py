@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from reverie.controller.config import ControllerConfig
-from reverie.dreaming.config import DreamConfig
+from reverie.dreaming.config import DreamConfig, GuardsConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
 from reverie.gradient.config import GradientConfig
@@ -31,7 +31,7 @@ def make_experiment(world: str, preset: str = "quick", *, seed: int = 0, evolve_
         raise ReverieError(f"unknown preset {preset!r}, expected one of {', '.join(PRESETS)}{hint}")
     if evolve_in not in (None, "dream", "world"):
         raise ReverieError(f"evolve_in is {evolve_in!r}, expected dream or world")
-    settings = _settings(world, preset)
+    settings = _settings(world, preset, evolve_in)
     where = evolve_in or settings.evolution.where
     return Experiment(
         world=world,
@@ -44,6 +44,7 @@ def make_experiment(world: str, preset: str = "quick", *, seed: int = 0, evolve_
         dream=settings.dream,
         evolution=replace(settings.evolution, where=where),
         gradient=settings.gradient,
+        guards=settings.guards,
         rounds=settings.rounds,
         mirror=settings.mirror,
     )
@@ -61,6 +62,7 @@ class _Settings:
     dream: DreamConfig
     evolution: EvolutionConfig
     gradient: GradientConfig = field(default_factory=GradientConfig)
+    guards: GuardsConfig = field(default_factory=GuardsConfig)
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
     mirror: bool = False
 
@@ -72,14 +74,14 @@ def _heads(settings: _Settings, where: Where) -> MemoryConfig:
     return replace(settings.memory, restart_input=True, done_head=True, reward_head=not settings.survival)
 
 
-def _settings(world: str, preset: Preset) -> _Settings:
+def _settings(world: str, preset: Preset, evolve_in: Where | None) -> _Settings:
     from reverie.worlds.registry import base_world
 
     base = base_world(world)
     if base == "doom":
         return _doom(preset)
     if base == "carracing":
-        return _carracing(preset)
+        return _dreamt_car() if preset == "standard" and evolve_in != "world" else _carracing(preset)
     return _tiny(preset) if world == "tiny" else _gymnasium(world, preset)
 
 
@@ -127,6 +129,22 @@ def _doom(preset: Preset) -> _Settings:
         gradient=GradientConfig(updates=450) if standard else GradientConfig(),
         rounds=rounds if standard else RoundsConfig(),
         mirror=standard,
+    )
+
+
+def _dreamt_car() -> _Settings:
+    """CarRacing at standard: C learns in the dream alone, by gradients, in rounds of episodes that it drives itself."""
+    return _Settings(
+        survival=False,
+        collect=CollectConfig(episodes=800, max_steps=300, policies=("random-network", "brownian", "held")),
+        vision=VisionConfig(learning_rate=1e-3, final_learning_rate=1e-4, updates=5000),
+        memory=MemoryConfig(window=100, updates=3000, decay=0.9987),
+        controller=ControllerConfig(features="zh"),
+        dream=DreamConfig(temperature=1.3, done="calibrated"),
+        evolution=EvolutionConfig(generations=0),
+        gradient=GradientConfig(updates=200, discount=0.995),
+        guards=GuardsConfig(earlier=3, starts="anywhere", steps=250),
+        rounds=RoundsConfig(count=5, episodes=150, max_steps=1000, noise=0.005, memory_updates=3000, generations=0),
     )
 
 

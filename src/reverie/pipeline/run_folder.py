@@ -88,6 +88,12 @@ class RunFolder:
         return tuple(self.memory / f"member-{number}" for number in range(1, self.experiment.guards.members))
 
     @property
+    def earlier(self) -> tuple[Path, ...]:
+        """The folders of the Ms of earlier rounds that take turns with this round's, where guards ask for them."""
+        first = max(0, self.round - self.experiment.guards.earlier)
+        return tuple(self.at(number).memory for number in range(first, self.round))
+
+    @property
     def controller(self) -> Path:
         """The evolution of C: CMA-ES states, metrics, the best parameters."""
         return self._folder(self.round) / "controller"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Literal
 
 from reverie.controller.config import ControllerConfig
 from reverie.evaluation.published import Figure, published
 from reverie.evolution.config import EvolutionConfig
+from reverie.gradient.config import GradientConfig
 from reverie.pipeline.experiment import Preset
 from reverie.reproduction.plan import BlindPolicy, Engine, Evolved, MainAgent, Plan, Row, Story
 from reverie.worlds.registry import POOLED_CAR
@@ -15,27 +17,14 @@ Z_LINEAR = ControllerConfig(features="z")
 Z_HIDDEN = ControllerConfig(kind="hidden", features="z")
 Z_AND_H = ControllerConfig(features="zh")
 
-# About an hour a row on two cores; the other presets evolve the rows as they evolve their own C.
-EVOLUTION: dict[Preset, EvolutionConfig] = {
-    "standard": EvolutionConfig(
-        "world",
-        rollouts=4,
-        first_rollouts=1,
-        double_every=20,
-        generations=60,
-        patience=100,
-        give_up="extrapolate",
-        slots=32,
-        rescore_every=10,
-        rescore_rollouts=64,
-    )
-}
+# Minutes a row, in the main agent's dream; the other presets evolve the rows as they evolve their own C.
+EVOLUTION: dict[Preset, EvolutionConfig] = {"standard": EvolutionConfig(generations=0)}
+GRADIENT: dict[Preset, GradientConfig] = {"standard": GradientConfig(updates=400)}
 
 STORY = Story(
     "How they learned to drive",
-    "All but the first and the last row of ours are one experiment: C from scratch, on the same V, for the same number "
-    "of generations of as many candidates and episodes, on the same tracks. They differ in what C sees, and in "
-    "whether M was ever trained.",
+    "All but the first and the last row of ours are one experiment: C from scratch, on the same V, for as long, in the "
+    "same dream or on the same tracks. They differ in what C sees, and in whether the M that it sees was ever trained.",
 )
 
 # Of section 3, before the paper's own: deep reinforcement learning, and the leaderboard then.
@@ -52,11 +41,12 @@ def carracing_plan(preset: Preset) -> Plan:
     leader = () if paper.leaderboard is None else (("best of the Gym leaderboard", paper.leaderboard),)
     return Plan(
         world="carracing",
-        rows=(_main(), *_agents(), _random()),
+        rows=(_main(), *_agents("dream" if preset == "standard" else "world"), _random()),
         comparisons=(("z-and-h", "z-linear"), ("z-and-h", "z-hidden"), ("z-and-h", "untrained-m")),
         evolution=EVOLUTION.get(preset),
+        gradient=GRADIENT.get(preset),
         references=(*REFERENCES, *leader),
-        engine=Engine(POOLED_CAR, "EnvPool") if find_spec("envpool") else None,  # else C is evolved in Gymnasium's
+        engine=Engine(POOLED_CAR, "EnvPool") if find_spec("envpool") else None,  # else all is Gymnasium's
         story=STORY,
     )
 
@@ -66,10 +56,10 @@ def _main() -> Row:
     return Row("main", "main agent", MainAgent(), "carracing", note, paper_real=published("carracing").agent)
 
 
-def _agents() -> list[Row]:
+def _agents(where: Literal["dream", "world"]) -> list[Row]:
     untrained = (
-        "As the row above, but M keeps the random weights that it began with: the difference is what the training of M "
-        "is worth to C."
+        "As the row above, but C sees the state of an M with the random weights that it began with: the difference is "
+        "what the training of M is worth to C as a memory."
     )
     paper = published("carracing").agent
     found = [
@@ -82,7 +72,7 @@ def _agents() -> list[Row]:
         Row(
             name,
             label,
-            Evolved(where="world", controller=shape, untrained=name == "untrained-m"),
+            Evolved(where=where, controller=shape, untrained=name == "untrained-m"),
             "carracing",
             note,
             paper_real=printed,

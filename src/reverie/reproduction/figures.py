@@ -70,7 +70,7 @@ def transfer_text(found: Reproduction) -> str:
 
 
 def agents(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing:
-    """Every row's score: in reality with its spread over episodes, where it was trained, and the paper's."""
+    """Every row's score: in reality with its spread over episodes, in the engine of training, and the paper's."""
     height = 1.1 + 0.34 * len(found.outcomes)
     figure, (axis,) = new_figure(height=height, colours=colours)
     places = np.arange(len(found.outcomes))[::-1]
@@ -84,9 +84,8 @@ def agents(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing:
     )
     _dots(axis, real, 0.0, "o", colours.real, "ours, mean ± std over episodes")
     if trained and found.plan.engine is not None:
-        _dots(
-            axis, trained, -0.24, "D", colours.real, f"where it was trained ({found.plan.engine.label})", filled=False
-        )
+        label = f"in {found.plan.engine.label}, where training plays"
+        _dots(axis, trained, -0.24, "D", colours.real, label, filled=False)
     if paper:
         _dots(axis, paper, 0.24, "s", colours.paper, "paper")
     axis.set_yticks(places, [one.row.label for one in found.outcomes])
@@ -102,7 +101,7 @@ def agents_text(found: Reproduction) -> str:
     """What `agents` shows, in words."""
     rows = (
         f"{one.row.label}: {one.real.mean:.0f}"
-        + ("" if one.engine is None else f", where it was trained {one.engine.mean:.0f}")
+        + ("" if one.engine is None else f", in the engine of training {one.engine.mean:.0f}")
         + ("" if one.row.paper_real is None else f", the paper {one.row.paper_real.mean:.0f}")
         for one in found.outcomes
     )

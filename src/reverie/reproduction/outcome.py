@@ -21,7 +21,7 @@ class Outcome:
     temperature: tau of the dream in which `dream` was scored: the one that its C was evolved in, if it was in a dream
     dream: None for who plays no dream; real: in the row's world
     seconds: wall time of all that was done for it; real_steps: steps in the real world that it learned from
-    engine: in the plan's engine; None for who was not evolved there
+    engine: in the plan's engine; None for who learned nothing
     budget: what evolving its C took; None where none was evolved for it
     """
 
@@ -36,7 +36,7 @@ class Outcome:
 
     @property
     def gap(self) -> float | None:
-        """How much more it scores where it was trained, the plan's engine, than where scores are taken."""
+        """How much more it scores in the plan's engine, where training plays, than where scores are taken."""
         return None if self.engine is None else self.engine.mean - self.real.mean
 
     def as_dict(self) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def verdict(found: Reproduction) -> str:
     beside = f", where the paper has {number(main.row.paper_real.mean)}" if main.row.paper_real else ""
     said = f"In reality the main agent scores {number(main.real.mean)} on average{beside}."
     if main.engine is not None and found.plan.engine is not None:
-        said += f" Where it was trained, in {found.plan.engine.label}: {number(main.engine.mean)}."
+        said += f" In {found.plan.engine.label}, where training plays: {number(main.engine.mean)}."
     blind = [test for test in found.tests if test.name == main.row.name and _is_blind(found.of(test.against))]
     if not blind:
         return said
@@ -174,7 +174,7 @@ def _tiles(found: Reproduction) -> list[tuple[str, str, str]]:
     if main.dream is not None:
         tiles.append(("in its dream", mean_std(main.dream), "dream"))
     if main.engine is not None and found.plan.engine is not None:
-        tiles.append((f"where it was trained ({found.plan.engine.label})", mean_std(main.engine), "random"))
+        tiles.append((f"in {found.plan.engine.label}, where training plays", mean_std(main.engine), "random"))
     if main.row.paper_real is not None:
         tiles.append(("the paper's agent", str(main.row.paper_real), "paper"))
     return [*tiles, ("real steps learned from", f"{main.real_steps:,}", "")]

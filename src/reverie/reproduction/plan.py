@@ -67,7 +67,7 @@ class Row:
 
 
 class Engine(NamedTuple):
-    """Where C is evolved in the real world, if that is not where scores are taken: a world, and its name in a table."""
+    """Where real episodes are played for learning, if not where scores are taken: a world, and its name in a table."""
 
     world: str
     label: str
@@ -92,7 +92,7 @@ class Plan:
     evolution: how the rows' own C are evolved, `where` aside; None as the run's
     gradient: how those that are evolved in a dream learn there first; None as the run's
     references: published scores without a row of ours
-    engine: who was evolved in the real world is scored there too; None where that is `world` itself
+    engine: whoever learned is scored there too; None where that is `world` itself
     story: above the charts
     """
 

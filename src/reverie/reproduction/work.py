@@ -82,12 +82,8 @@ class Work:
         return self.is_main(row) and can_dream(self.run.experiment, self.spec)
 
     def is_driven(self, row: Row) -> bool:
-        """Whether it is scored in the plan's engine too: who was evolved in the real world."""
-        if self.plan.engine is None:
-            return False
-        if isinstance(row.player, Evolved):
-            return row.player.where == "world"
-        return self.is_main(row) and self.run.experiment.evolution.where == "world"
+        """Whether it is scored in the plan's engine too: who learned there, or in the dream of an M that did."""
+        return self.plan.engine is not None and (isinstance(row.player, Evolved) or self.is_main(row))
 
     def source(self, player: Evolved) -> RunFolder:
         """The round whose V and M a row takes."""
