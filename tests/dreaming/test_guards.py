@@ -254,6 +254,7 @@ def test_dreams_cannot_begin_inside_episodes_of_one_step(tmp_path: Path) -> None
     [
         ({"dropout": 1.0}, "guards.dropout is 1.0; expected a share, 0 or more and below 1"),
         ({"members": 0}, "guards.members is 0; expected at least 1"),
+        ({"earlier": -1}, "guards.earlier is -1; expected at least 0"),
         ({"doubt": -1.0, "members": 2}, "guards.doubt is -1.0; expected a finite number, at least 0"),
         ({"doubt": 1.0}, "guards.doubt is 1.0 with one M; set guards.members to 2 or more"),
         ({"starts": "last"}, "guards.starts is 'last'; expected first or anywhere"),

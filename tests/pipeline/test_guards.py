@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from reverie.errors import ReverieError
+from reverie.evolution.arena import open_guarded
 from reverie.files.checkpoint import latest_checkpoint
+from reverie.memory.train import load_memory
 from reverie.pipeline import stages
 from reverie.pipeline.experiment import require_fit
-from reverie.pipeline.opening import load_params
+from reverie.pipeline.opening import arena_of, load_params, under_guards
 from reverie.pipeline.presets import make_experiment
 from reverie.pipeline.run_folder import create_run
 from reverie.pipeline.settings import with_changes
@@ -47,6 +50,31 @@ def test_a_guarded_run_trains_every_member_in_each_round(tmp_path: Path) -> None
     (later,) = folder.at(1).members
     assert latest_checkpoint(later) is not None
     assert later.parent == folder.at(1).memory
+
+
+def test_the_ms_of_earlier_rounds_take_turns(tmp_path: Path) -> None:
+    folder = create_run(tmp_path / "run", small("--guards.earlier", "2", "--rounds.count", "3"))
+    assert [folder.at(number).earlier for number in range(4)] == [
+        (),
+        (folder.at(0).memory,),
+        (folder.at(0).memory, folder.at(1).memory),
+        (folder.at(1).memory, folder.at(2).memory),
+    ]
+    for number in range(2):
+        for stage in ("collect", "vision", "memory", "controller"):
+            getattr(stages, stage)(folder.at(number), 0)
+    first, second = (under_guards(folder.at(number), arena_of(folder.at(number))) for number in range(2))
+    assert (first.members, second.members) == ((), (folder.at(0).memory,))
+    own, earlier = open_guarded(second)
+    weights = load_memory(folder.at(0).memory).head_weight
+    assert torch.equal(earlier.memory.head.float(), weights.to(earlier.memory.dtype).float())
+    assert not torch.equal(own.memory.head, earlier.memory.head)
+
+
+def test_earlier_ms_need_a_v_that_stays() -> None:
+    experiment = small("--guards.earlier", "1", "--rounds.count", "1", "--rounds.vision_updates", "5")
+    with pytest.raises(ReverieError, match=r"^guards.earlier is 1, but V learns on in each round \(rounds.vision_upd"):
+        require_fit(experiment, world_spec("tiny"))
 
 
 def test_every_member_must_be_whole(tmp_path: Path) -> None:
