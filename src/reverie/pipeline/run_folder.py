@@ -26,6 +26,7 @@ FORMAT = 1
 CONFIG, VERSIONS, TIMINGS, LOCK = "config.json", "versions.json", "timings.json", "lock"
 LIBRARIES = ("torch", "numpy", "gymnasium", "cma", "blosc2", "safetensors", "vizdoom", "envpool", "box2d")
 SHOWN_DIFFERENCES = 4
+CAME_LATER = {"gradient": {"method": "ppo"}, "guards": {"earlier": 0}}  # settings, and what all was like before
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,9 @@ def open_run(path: Path) -> RunFolder:
             f"{reverie.__version__} reads format {FORMAT}: use that version or start again in another folder"
         )
     settings = with_defaults(Experiment, content["experiment"], deep=False)  # what a run lacks was not there yet
-    if isinstance(settings, dict) and isinstance(settings.get("gradient"), dict):
-        settings["gradient"] = {"method": "ppo"} | settings["gradient"]  # the only one there was
+    for section, before in CAME_LATER.items():
+        if isinstance(settings, dict) and isinstance(settings.get(section), dict):
+            settings[section] = before | settings[section]
     experiment = from_json(Experiment, settings, f"{config}: ")
     if content.pop("digest", digest_of(content)) != digest_of(content):  # runs of before had none
         raise DamagedFileError(

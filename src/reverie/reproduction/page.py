@@ -41,7 +41,7 @@ PAPER_ALONE = (
     "be compared between the charts."
 )
 GRADIENTS = (
-    "C by policy gradients. Across: steps of all the dreams that a C learned in, together. Up: the mean return of the "
+    "C by gradients. Across: steps of all the dreams that a C learned in, together. Up: the mean return of the "
     "last dreams that ended, C still trying things (scores are taken without). It begins low whoever plays, as short "
     "dreams are the first to end. Each curve is of dreams at its own temperature: a high one at a low τ may be a C "
     "that cheats."
