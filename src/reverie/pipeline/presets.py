@@ -140,11 +140,13 @@ def _dreamt_car() -> _Settings:
         vision=VisionConfig(learning_rate=1e-3, final_learning_rate=1e-4, updates=5000),
         memory=MemoryConfig(window=100, updates=3000, decay=0.9987),
         controller=ControllerConfig(features="zh"),
-        dream=DreamConfig(temperature=1.3, done="calibrated"),
+        dream=DreamConfig(temperature=1.0, done="calibrated"),
         evolution=EvolutionConfig(generations=0),
-        gradient=GradientConfig(updates=200, discount=0.995),
-        guards=GuardsConfig(earlier=3, starts="anywhere", steps=250),
-        rounds=RoundsConfig(count=5, episodes=150, max_steps=1000, noise=0.005, memory_updates=3000, generations=0),
+        gradient=GradientConfig(updates=200),
+        guards=GuardsConfig(starts="anywhere", steps=250),
+        rounds=RoundsConfig(
+            count=3, episodes=150, max_steps=1000, memory_updates=2500, gradient_updates=150, generations=0
+        ),
     )
 
 
