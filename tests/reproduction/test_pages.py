@@ -125,7 +125,7 @@ def test_the_cars_agents_stand_side_by_side() -> None:
     )
     assert verdict(found) == (
         "In reality the main agent scores 905 on average, where the paper has 906. "
-        "Where it was trained, in EnvPool: 925."
+        "In EnvPool, where training plays: 925."
     )
 
 

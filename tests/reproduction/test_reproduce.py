@@ -218,7 +218,7 @@ def test_other_seeds_are_scored_anew_by_the_same_agents(two_rounds: Path, tmp_pa
     first = reproduce_run(open_run(run), plan, 2, 0, workers=0)
     own = scores_of_run(run)
     assert first.of("main").real.as_dict() == own["agent"]  # scored by the run on the same seeds already
-    assert not (run / "reproduce" / "main" / "scores").exists()
+    assert [file.name for file in (run / "reproduce" / "main" / "scores").iterdir()] == ["engine.json"]
     search = snapshot(run / "reproduce" / "tau-0.50" / "controller")
     second = reproduce_run(open_run(run), plan, 3, 1, workers=0)
     assert (second.of("main").real.seed, second.of("tau-0.50").real.episodes) == (1, 3)

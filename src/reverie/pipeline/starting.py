@@ -33,16 +33,20 @@ SIZES = {
     ),
     "controller": ("kind", "features", "hidden_size", "bias"),
 }
+MORE = ("restart_input", "done_head", "reward_head", "action_head")  # of M: a run that asks for none can have them
 
 
 def starting_from(experiment: Experiment, source: str) -> Experiment:
     """The experiment whose V, M and C begin at the weights of `source`: "pretrained", or as `open_trained` takes it.
 
-    Whether M's first cell is a clock is not the experiment's to say then, but the weights'.
+    Whether M's first cell is a clock is not the experiment's to say then, but the weights'. What M predicts there
+    beyond what the experiment asks for, it goes on predicting.
     Raises: ReverieError where there are none, or they do not fit the experiment's sizes (both are named).
     """
     start = _open(source, experiment.world)
-    memory = replace(experiment.memory, clock=start.experiment.memory.clock)
+    there = start.experiment.memory
+    more = {name: True for name in MORE if getattr(there, name)}
+    experiment = replace(experiment, memory=replace(experiment.memory, clock=there.clock, **more))
     misfits = list(differences(_sizes(start.experiment), _sizes(experiment)))
     misfits += differences(asdict(start.spec.actions), asdict(world_spec(experiment.world).actions), "actions.")
     if misfits:
@@ -50,7 +54,7 @@ def starting_from(experiment: Experiment, source: str) -> Experiment:
             f"the weights of {source} do not fit this run ({'; '.join(misfits)}); "
             "set the run's sizes to those, or begin at other weights"
         )
-    return replace(experiment, memory=memory, start_from=source, start_digest=start.digest())
+    return replace(experiment, start_from=source, start_digest=start.digest())
 
 
 def start_of(run: RunFolder, stage: Path) -> Trained | None:
