@@ -173,3 +173,13 @@ def test_gradients_alone_are_told_only_where_no_evolution_follows(
     learned = write_metrics(tmp_path / "g.jsonl", [{"step": 5, "dream_steps": 9, "mean": 3.0}])
     inputs = ReportInputs(DOOM, gradient_metrics=[learned], config=config)
     assert ("by them alone" in render(inputs)) == alone
+
+
+def test_what_c_learned_in_the_real_world(tmp_path: Path) -> None:
+    rows = [{"step": s, "world_steps": s * 30_000, "mean": 700.0 + s, "min": 300.0} for s in range(1, 61)]
+    tuned = write_metrics(tmp_path / "f.jsonl", rows)
+    section = chapters.controller(ReportInputs(DOOM, finetune_metrics=tuned))
+    assert section is not None
+    assert section["facts"] == [("updates in the real world", "60"), ("real steps for them", "1,800,000")]
+    assert "701 at first, 760 after 1.80 million" in section["tuning"]
+    assert section["curve"] is None

@@ -228,8 +228,23 @@ def test_a_training_of_before_there_was_another_method_goes_on(tmp_path: Path) -
     checkpoint = latest_checkpoint(tmp_path / "before")
     assert checkpoint is not None
     assert checkpoint.state.pop("method") == "ppo"
+    assert checkpoint.state.pop("last_spread") is None
     save_checkpoint(tmp_path / "before", checkpoint)
     np.testing.assert_array_equal(learn(CONFIG, made, tmp_path / "before", 1), straight)
+
+
+def test_what_c_tries_narrows_to_the_last_spread(tmp_path: Path) -> None:
+    made, config = [engine(spec=parts.PREDICTED)], replace(CONFIG, last_spread=0.05)
+    straight = learn(config, made, tmp_path / "narrow", 1)
+    checkpoint = latest_checkpoint(tmp_path / "narrow")
+    assert checkpoint is not None
+    limit = 0.35 * (0.05 / 0.35) ** (5 / 6)  # as the last of six updates has it, and moves it a little
+    assert np.exp(checkpoint.arrays["model.log_spread"]).max() == pytest.approx(limit, rel=0.05)
+    with pytest.raises(
+        ReverieError, match=r"updates 6, asked for 8; use the same settings"
+    ):  # it would be another fall
+        learn(replace(config, updates=8), made, tmp_path / "narrow", 1)
+    assert (learn(CONFIG, made, tmp_path / "wide", 1) != straight).any()
 
 
 @pytest.mark.parametrize("method", get_args(Method))
@@ -289,6 +304,7 @@ def test_endless_dreams_are_the_engines_dreams() -> None:
         ({"discount": 1.5}, "gradient.discount is 1.5, expected 0 to 1"),
         ({"method": "reinforce"}, "gradient.method is 'reinforce', expected ppo or backprop"),
         ({"clip": 0.0}, "gradient.clip is 0.0, expected a finite number above 0"),
+        ({"last_spread": 0.5}, r"gradient.last_spread is 0.5, expected above 0, at most 0.35, or none"),
         ({"entropy": -1.0}, "gradient.entropy is -1.0, expected a finite number, at least 0"),
     ],
 )

@@ -122,6 +122,7 @@ def test_a_run_of_before_a_section_was_there_opens_as_it_was(tmp_path: Path) -> 
     content = json.loads((run.path / "config.json").read_text())
     for name in ("rounds", "mirror", "start_from", "start_digest"):
         del content["experiment"][name]
-    del content["experiment"]["gradient"]["method"], content["experiment"]["guards"]["earlier"], content["digest"]
+    del content["experiment"]["finetune"], content["experiment"]["guards"]["earlier"], content["digest"]
+    del content["experiment"]["gradient"]["method"], content["experiment"]["gradient"]["last_spread"]
     (run.path / "config.json").write_text(json.dumps(content))
     assert create_run(run.path, TINY).experiment == TINY

@@ -159,17 +159,20 @@ def controller(inputs: ReportInputs) -> Section | None:
     label = f"paper's mean, in the {paper.fitness_where}"
     curve = figures.fitness_curve(evolved, inputs.unit, inputs.evolved_in, paper.fitness, label)
     learning = figures.learning_curve(learned, inputs.unit)
-    if curve is None and learning is None:
+    tuned = read_in_turn([inputs.finetune_metrics] if inputs.finetune_metrics else [])
+    tuning = figures.finetuning_curve(tuned, inputs.unit)
+    if curve is None and learning is None and tuning is None:
         return None
-    facts = [*_gradient_facts(learned), *_evolution_facts(inputs, evolved)]
+    facts = [*_gradient_facts(learned), *_finetune_facts(tuned), *_evolution_facts(inputs, evolved)]
     if wall := sum(seconds for stage, seconds in inputs.seconds.items() if stage.split(",")[0] == "controller"):
         facts.append(("wall time", duration(wall)))
     return {
         "curve": curve,
         "learning": learning,
+        "tuning": tuning,
         "where": inputs.evolved_in,
         "parameters": inputs.controller_parameters,
-        "rounds": 1 + max(row["turn"] for row in (*learned, *evolved)),
+        "rounds": 1 + max(row["turn"] for row in (*learned, *tuned, *evolved)),
         "alone": not evolved and _generations(inputs.config) == 0,
         "facts": facts,
     }
@@ -189,6 +192,14 @@ def _gradient_facts(learned: Rows) -> list[tuple[str, str]]:
         return []
     last = learned[-1]
     return [("updates by gradients", f"{last['step']:,}"), ("steps dreamt for them", f"{last['dream_steps']:,}")]
+
+
+def _finetune_facts(tuned: Rows) -> list[tuple[str, str]]:
+    """(what, figure) about the fine-tuning in the real world."""
+    if not tuned:
+        return []
+    last = tuned[-1]
+    return [("updates in the real world", f"{last['step']:,}"), ("real steps for them", f"{last['world_steps']:,}")]
 
 
 def _evolution_facts(inputs: ReportInputs, evolved: Rows) -> list[tuple[str, str]]:

@@ -133,6 +133,22 @@ def learning_curve(rows: Rows, unit: str) -> Markup | None:
     return to_svg(figure, "learning", alt)
 
 
+def finetuning_curve(rows: Rows, unit: str) -> Markup | None:
+    """What real episodes brought to a C that is fine-tuned in the real world, over the steps taken for that."""
+    steps, mean = series(rows, "mean")
+    if not len(steps):
+        return None
+    taken, worst = np.array([row["world_steps"] for row in rows]) / 1e6, series(rows, "min")[1]
+    figure, (axis,) = new_figure()
+    axis.plot(taken, mean, color=REAL, label="mean of an update's episodes")
+    axis.plot(taken, worst, color=REAL, alpha=0.35, linewidth=1, label="the worst of them")
+    axis.set_xlabel("million real steps")
+    axis.set_title(f"{unit} in the world, with the noise that C learns by", loc="left", fontsize=10, color=INK)
+    place_legend(figure)
+    alt = f"Mean return by real steps: {mean[0]:.0f} at first, {mean[-1]:.0f} after {taken[-1]:.2f} million."
+    return to_svg(figure, "finetuning", alt)
+
+
 def _mark_rounds(axis: Axes, rows: Rows, key: str, unit: float) -> None:
     """A dotted line where a round ended, in rows of `read_in_turn`."""
     for row, following in pairwise(rows):

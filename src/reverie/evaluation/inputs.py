@@ -29,7 +29,7 @@ class ReportInputs:
     episodes: a few recorded ones (frames to reconstruct)
     latents: some tens of recorded ones as V saw them, best ones that M was not trained on (prediction, calibration)
     awake, asleep: the agent filmed in the real world and in its dream
-    *_metrics: each stage's JSONL (a file that is not there counts as empty); of C one for each round
+    *_metrics: each stage's JSONL (a file that is not there counts as empty); of C in dreams one for each round
     rounds: the agent of each round on one and the same seed
     evolved_in: where C was trained
     controller_parameters: how many numbers C is
@@ -52,6 +52,7 @@ class ReportInputs:
     vision_metrics: Path | None = None
     memory_metrics: Path | None = None
     gradient_metrics: Sequence[Path] = ()
+    finetune_metrics: Path | None = None
     controller_metrics: Sequence[Path] = ()
     rounds: Sequence[RoundFilmed] = ()
     evolved_in: str = "dream"

@@ -1,4 +1,4 @@
-"""How C learns by gradients in the dream; torch-free, so that `--help` stays fast."""
+"""How C learns by gradients, in the dream and in the world; torch-free, so that `--help` stays fast."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from reverie.errors import ReverieError
 if TYPE_CHECKING:
     from reverie.worlds.spec import WorldSpec
 
+FIRST_SPREAD = 0.35  # of what C tries: three-way actions begin with 27, 46 and 27 in 100
 Method = Literal["ppo", "backprop"]
 
 
@@ -39,6 +40,9 @@ class GradientConfig:
     """how far an update of PPO may change the odds of an action"""
     entropy: float = 0.002
     """the weight of the policy's entropy, which keeps it trying things"""
+    last_spread: float | None = None
+    """C is scored without the noise that it tries things with; with this the noise narrows to so much by the last
+    update, and C's learning rate falls in proportion. None: as much as C finds good"""
     learning_rate: float = 3e-3
     """Adam's, of C's parameters (per root mean square of the feature that a weight reads)"""
     critic_learning_rate: float = 1e-3
@@ -62,8 +66,44 @@ class GradientConfig:
         for name in ("clip", "learning_rate", "critic_learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected a finite number above 0")
+        _require_spread("gradient", self.last_spread)
         if not (math.isfinite(self.entropy) and self.entropy >= 0):
             raise ReverieError(f"gradient.entropy is {self.entropy}, expected a finite number, at least 0")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """C by PPO in the real world, after all dreams, from where they left it; the rest is as `gradient` says.
+
+    Not in the paper, which evolves the car's C in the real world from zeros.
+    """
+
+    updates: int = 0
+    """updates of C, each on `episodes` whole real episodes; 0 leaves C as the dream made it"""
+    episodes: int = 32
+    """real episodes that an update plays, with the noise that C tries things with"""
+    epochs: int = 4
+    """passes over an update's steps"""
+    batches: int = 16
+    """batches that each pass is cut into"""
+    learning_rate: float = 1e-3
+    """Adam's for C and the critic in the first update; it falls in a line to 0 after the last"""
+    last_spread: float | None = 0.05
+    """what the noise that C tries things with narrows to by the last update; None: as much as C finds good"""
+
+    def __post_init__(self) -> None:
+        for name in ("updates", "episodes", "epochs", "batches"):
+            lowest = 0 if name == "updates" else 1
+            if getattr(self, name) < lowest:
+                raise ReverieError(f"finetune.{name} is {getattr(self, name)}, expected at least {lowest}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ReverieError(f"finetune.learning_rate is {self.learning_rate}, expected a finite number above 0")
+        _require_spread("finetune", self.last_spread)
+
+
+def _require_spread(section: str, spread: float | None) -> None:
+    if spread is not None and not 0 < spread <= FIRST_SPREAD:
+        raise ReverieError(f"{section}.last_spread is {spread}, expected above 0, at most {FIRST_SPREAD}, or none")
 
 
 LOWEST = {

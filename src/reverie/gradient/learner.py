@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from reverie.controller.model import Controller
 from reverie.errors import ReverieError
-from reverie.gradient.config import GradientConfig
-from reverie.gradient.policy import FIRST_SPREAD, Policy
+from reverie.gradient.config import FIRST_SPREAD, GradientConfig
+from reverie.gradient.policy import Policy
 
 LEAST_REWARD = 0.01  # that a deviation is taken to be: a C that hardly ever fails does not blow its ends up
 LEAST_SIZE = 0.05  # that a feature is taken to have; a cell that hardly moves is not blown up
@@ -67,6 +67,19 @@ class Learner(nn.Module):
             deviation = rewards / (1 - min(discount, 0.999) ** 2)
             self.reward_scale.copy_(deviation.sqrt().clamp_min(LEAST_REWARD))
             self.scaled.copy_(before * self._sizes())
+
+    def narrow(self, last: float | None, share: float) -> float:
+        """Hold the spread at most where a geometric fall to `last` is after that `share`, 0 to 1, of all updates.
+
+        Returns by how much learning should be slower than at first: steps that suit a wide spread are wild in a narrow
+        one. The odds of discrete actions know no spread, so nothing changes there.
+        """
+        if last is None or self.policy.actions.kind == "discrete":
+            return 1.0
+        factor = (last / FIRST_SPREAD) ** share
+        with torch.no_grad():
+            self.log_spread.clamp_(max=math.log(FIRST_SPREAD * factor))
+        return factor
 
     def outputs(self, features: Tensor) -> Tensor:
         """C's outputs before tanh [N, A] on features [N, F]."""

@@ -14,7 +14,6 @@ from reverie.controller.model import one_hot_argmax
 from reverie.worlds.spec import ActionSpec
 
 TURN = math.atanh(1 / 3)  # where C's output, before tanh, turns from staying to moving
-FIRST_SPREAD = 0.35  # left, stay and right begin with 27, 46 and 27 in 100
 RAREST = 1e-6  # no action's chance is taken as less, so that its logarithm is finite
 
 
@@ -35,11 +34,13 @@ class Policy:
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         return x + log_spread.exp() * noise
 
+    def action(self, choice: Tensor) -> Tensor:
+        """The action that the world takes, [n, A]."""
+        return choice if self.actions.kind in ("three-way", "discrete") else choice.tanh()
+
     def felt(self, choice: Tensor) -> Tensor:
         """The action that M sees, [n, A]."""
-        if self.actions.kind in ("three-way", "discrete"):
-            return choice
-        return self.actions.for_memory(choice.tanh())
+        return self.actions.for_memory(self.action(choice))
 
     def odds(self, x: Tensor, log_spread: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
         """The log chance (density) of choices [..., A] and the policy's entropy, both [...]."""

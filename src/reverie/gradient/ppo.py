@@ -1,4 +1,4 @@
-"""An update of C by PPO (Schulman et al., 2017) in the dream."""
+"""An update of C by PPO (Schulman et al., 2017): `update` in the dream, `improve` on any experience."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def update(
     Returns what the dreams that ended in it have brought, and the metrics entropy and explained.
     """
     experience, ended = _dream(dreams, learner, config, generator)
-    entropy = _improve(learner, optimizer, experience, config, generator, number)
-    return ended, {"entropy": entropy, "explained": _explained(experience)}
+    entropy = improve(learner, optimizer, experience, config, generator, number)
+    return ended, {"entropy": entropy, "explained": explained(experience)}
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def _dream(
     return Experience(*parts), returns
 
 
-def _improve(
+def improve(
     learner: Learner,
     optimizer: torch.optim.Optimizer,
     experience: Experience,
@@ -79,7 +79,7 @@ def _improve(
     return float(torch.stack(entropies).mean())
 
 
-def _explained(experience: Experience) -> float:
+def explained(experience: Experience) -> float:
     """The share of the returns' variance that the critic foresaw."""
     error = experience.advantage.var() / experience.returns.var().clamp_min(1e-12)
     return float(1 - error)

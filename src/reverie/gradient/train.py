@@ -64,6 +64,8 @@ def learn(
             generator = _generator(seed, update, device=device)
             if update == 0:
                 learner.set_scale(*_survey(dreams, learner, config, generator), config.discount)
+            factor = learner.narrow(config.last_spread, update / config.updates)
+            optimizer.param_groups[0]["lr"] = config.learning_rate * factor
             returns, values = improve(dreams, learner, optimizer, config, generator, update)
 
             step = update + 1
@@ -121,10 +123,11 @@ def _generator(seed: int, *path: str | int, device: torch.device) -> torch.Gener
 
 
 def _settings(config: GradientConfig, seed: int) -> dict[str, Any]:
-    """What decides the course of a training, as JSON; `updates` only decides where it stops."""
+    """What decides the course of a training, as JSON; `updates` only decides where it stops, but for a last spread."""
     settings = asdict(config)
     for name in ("updates", "log_every", "checkpoint_every"):
-        del settings[name]
+        if name != "updates" or config.last_spread is None:
+            del settings[name]
     return settings | {"seed": seed}
 
 
@@ -154,7 +157,7 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0
-    found = {"method": "ppo"} | dict(checkpoint.state)  # those of before there was another do not say it
+    found = {"method": "ppo", "last_spread": None} | dict(checkpoint.state)  # those of before there were others
     require_same(folder, "a training of C", found, settings)
     unpack(checkpoint.arrays, learner, optimizer, source=folder)
     prefix = "dreams."

@@ -9,7 +9,7 @@ from reverie.controller.config import ControllerConfig
 from reverie.dreaming.config import DreamConfig, GuardsConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
-from reverie.gradient.config import GradientConfig, require_method
+from reverie.gradient.config import FinetuneConfig, GradientConfig, require_method
 from reverie.memory.config import MemoryConfig
 from reverie.pipeline.curiosity import CuriosityConfig
 from reverie.pipeline.rounds import RoundsConfig
@@ -47,6 +47,8 @@ class Experiment:
     """stage 4: C by CMA-ES, in the dream or in the world, from where gradients left it"""
     gradient: GradientConfig = field(default_factory=GradientConfig)
     """stage 4, before CMA-ES or in its place: C by gradients in the dream"""
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    """stage 4 of the last round, between gradients in the dream and CMA-ES: C by gradients in the real world"""
     guards: GuardsConfig = field(default_factory=GuardsConfig)
     """against a C that lives off what M gets wrong, in the dreams that it learns in"""
     rounds: RoundsConfig = field(default_factory=RoundsConfig)

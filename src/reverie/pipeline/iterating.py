@@ -79,7 +79,7 @@ def rounds_of(run: RunFolder) -> list[Round]:
 def real_steps_by(run: RunFolder, entries: Sequence[Entry]) -> int:
     """Steps in the real world that were learned from up to and with this round, of a store's entries and of C's own."""
     last = run.experiment.episodes_by(run.round)
-    return sum(entry.steps for entry in entries if entry.index < last) + _evolved_in_the_world(run)
+    return sum(entry.steps for entry in entries if entry.index < last) + steps_of_learning(run)
 
 
 def fresh_losses(file: Path) -> dict[str, float]:
@@ -120,11 +120,11 @@ def _coverage(run: RunFolder) -> dict[int, int]:
     return dict(enumerate(coverage(latents, counts))) if counts else {}
 
 
-def _evolved_in_the_world(run: RunFolder) -> int:
-    """Steps that this and all earlier rounds took in the world to evolve C there."""
-    rows = [
-        row for number in range(run.round + 1) for row in read_metrics(run.at(number).controller / "metrics.jsonl")[-1:]
-    ]
+def steps_of_learning(run: RunFolder) -> int:
+    """Steps that this and all earlier rounds took in the world to fine-tune and evolve C there."""
+    rounds = [run.at(number) for number in range(run.round + 1)]
+    folders = [folder for one in rounds for folder in (one.finetune, one.controller)]
+    rows = [row for folder in folders for row in read_metrics(folder / "metrics.jsonl")[-1:]]
     return sum(int(row.get("world_steps", 0)) for row in rows)
 
 

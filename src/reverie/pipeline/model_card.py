@@ -59,7 +59,7 @@ weights; those here are rounded to float16, so that single episodes may go other
 def model_card(card: Card) -> str:
     """The card as Markdown."""
     experiment = card.experiment
-    dreamt = experiment.evolution.where == "dream"
+    dreamt, tuned = experiment.evolution.where == "dream", experiment.finetune.updates > 0
     return TEXT.format(
         name=card.name,
         world=experiment.world,
@@ -69,7 +69,7 @@ def model_card(card: Card) -> str:
         command=card.command,
         real_steps=card.real_steps,
         rounds=f", {count} rounds of C's own play" if (count := experiment.rounds.count) else "",
-        evolving="" if dreamt else " and the evolution of C",
+        evolving=" and the fine-tuning of C" * tuned + " and the evolution of C" * (not dreamt),
         seed=experiment.seed,
         where="M's dream" if dreamt else "the real world",
         temperature=f" at temperature {experiment.dream.temperature:g}" if dreamt else "",
@@ -86,7 +86,9 @@ def _how(card: Card) -> str:
     """What found C's parameters: of the last round, where there are rounds."""
     plan = card.experiment.in_round(card.experiment.rounds.count)
     learned = {"ppo": "policy gradients", "backprop": "backpropagation through the dream"}[plan.gradient.method]
-    ways = [learned] * (plan.gradient.updates > 0) + ["CMA-ES"] * (plan.evolution.generations > 0)
+    ways = [learned] * (plan.gradient.updates > 0)
+    ways += ["policy gradients in the real world"] * (plan.finetune.updates > 0)
+    ways += ["CMA-ES"] * (plan.evolution.generations > 0)
     return ", then by ".join(ways) or "what it began with"
 
 

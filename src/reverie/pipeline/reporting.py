@@ -10,9 +10,8 @@ from reverie.evaluation.inputs import ReportInputs
 from reverie.evaluation.recording import record_dream, record_world
 from reverie.evaluation.report import write_report
 from reverie.evaluation.rounds import RoundFilmed, film_round, shown_rounds
-from reverie.files.metrics import read_metrics
 from reverie.pipeline.experiment import can_dream
-from reverie.pipeline.iterating import real_steps_by
+from reverie.pipeline.iterating import real_steps_by, steps_of_learning
 from reverie.pipeline.opening import arena_of, load_agent
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import read_scores
@@ -45,6 +44,7 @@ def _inputs(run: RunFolder) -> ReportInputs:
         vision_metrics=run.vision / "metrics.jsonl",
         memory_metrics=run.memory / "metrics.jsonl",
         gradient_metrics=[one.gradient / "metrics.jsonl" for one in rounds],
+        finetune_metrics=run.finetune / "metrics.jsonl",
         controller_metrics=[one.controller / "metrics.jsonl" for one in rounds],
         rounds=_rounds(rounds, store),
         evolved_in=run.experiment.evolution.where,
@@ -58,9 +58,8 @@ def _inputs(run: RunFolder) -> ReportInputs:
 
 
 def real_steps(run: RunFolder, store: Store) -> int:
-    """Steps taken in the real world to learn from: collecting, and evolving where C was evolved in the world."""
-    rounds = [read_metrics(run.at(number).controller / "metrics.jsonl") for number in range(run.round + 1)]
-    return store.total_steps + sum(max((int(row.get("world_steps", 0)) for row in rows), default=0) for rows in rounds)
+    """Steps taken in the real world to learn from: collecting, and where C was fine-tuned or evolved there."""
+    return store.total_steps + steps_of_learning(run)
 
 
 def _rounds(rounds: Sequence[RunFolder], store: Store) -> list[RoundFilmed]:

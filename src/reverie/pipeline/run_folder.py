@@ -26,7 +26,10 @@ FORMAT = 1
 CONFIG, VERSIONS, TIMINGS, LOCK = "config.json", "versions.json", "timings.json", "lock"
 LIBRARIES = ("torch", "numpy", "gymnasium", "cma", "blosc2", "safetensors", "vizdoom", "envpool", "box2d")
 SHOWN_DIFFERENCES = 4
-CAME_LATER = {"gradient": {"method": "ppo"}, "guards": {"earlier": 0}}  # settings, and what all was like before
+CAME_LATER = {
+    "gradient": {"method": "ppo", "last_spread": None},
+    "guards": {"earlier": 0},
+}  # settings, and what all was like before
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,11 @@ class RunFolder:
     def gradient(self) -> Path:
         """What C learned by gradients: checkpoints of it and of its critic, metrics."""
         return self._folder(self.round) / "gradient"
+
+    @property
+    def finetune(self) -> Path:
+        """What C learned in the real world by gradients, in the last round: checkpoints and metrics."""
+        return self._folder(self.round) / "finetune"
 
     @property
     def scores(self) -> Path:
@@ -252,6 +260,11 @@ def _extended(run: RunFolder, experiment: Experiment) -> RunFolder:
     if run.reproduced.exists():
         raise ReverieError(
             f"{run.reproduced} holds a table of the run as it ended after round {run.round}; move it away to add rounds"
+        )
+    if run.experiment.finetune.updates:
+        raise ReverieError(
+            f"C of {run.path} has been fine-tuned in the real world after round {run.round}, its last; choose another "
+            "run folder for more rounds"
         )
     longer = RunFolder(run.path, experiment, run.round)
     with _lock(run.path):

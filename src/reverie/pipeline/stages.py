@@ -13,11 +13,14 @@ from reverie.pipeline.scoring import evaluate
 from reverie.pipeline.starting import start_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from reverie.memory.model import MDNRNN
     from reverie.pipeline.driving import Driving
     from reverie.rollouts.store import Store
     from reverie.vision.latents import Latents
     from reverie.vision.model import ConvVAE
+    from reverie.workers.pool import Workers
     from reverie.worlds.spec import ActionSpec
 
 ROUND = ("collect", "vision", "memory", "controller", "evaluate")  # each round before the last
@@ -100,7 +103,7 @@ def memory(run: RunFolder, workers: int | str, device: str = "auto") -> None:
 
 
 def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None:
-    """Stage 4: C learns by gradients in the dream, where it is to, and is evolved, in the dream or in the world."""
+    """Stage 4: C learns by gradients, in the dream and then in the world, where it is to, and is evolved in either."""
     from reverie.evolution.train import evolve
     from reverie.gradient.train import learned
     from reverie.workers.pool import Workers
@@ -112,7 +115,18 @@ def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None
             dream = under_guards(run, arena_of(run, "dream"))
             params = learned(run.plan.gradient, dream, run.gradient, run.seed, params)
         with Workers(workers) as pool:
+            if run.is_last and run.experiment.finetune.updates:
+                params = _finetuned(run, pool, params)
             evolve(run.plan.evolution, under_guards(run, arena), run.controller, run.seed, pool, params)
+
+
+def _finetuned(run: RunFolder, pool: Workers, params: np.ndarray | None) -> np.ndarray:
+    """C's parameters after it learned in the real world, from those that the dream left."""
+    from reverie.gradient.finetune import finetune
+
+    experiment = run.experiment
+    place = (arena_of(run, "world"), run.finetune, run.seed, pool)
+    return finetune(experiment.finetune, experiment.gradient, *place, start=params, learned=run.gradient)
 
 
 def _member_start(run: RunFolder, number: int, folder: Path) -> MDNRNN | None:
