@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check browser fuzz chaos
+.PHONY: help setup run test check browser fuzz chaos soak
 
 help:
 	@echo "make run    set up, then learn Doom's world, train in the dream, score in the game (about 15 minutes)"
 	@echo "make test   set up, then every check: format, lint, types, tests"
 	@echo "make browser  install Debian's Chromium, which the tests of the lab drive where they find it"
 	@echo "make fuzz   10,000 mutated files for the readers; make chaos   200 kill -9 and other faults (minutes each)"
+	@echo "make soak   two hours of evolving, memory and file descriptors watched"
 	@echo "make setup  only create .venv and install what constraints.txt pins"
 
 setup: $(VENV)/.installed
@@ -37,6 +38,9 @@ fuzz: setup
 
 chaos: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos --kills 200
+
+soak: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak --hours 2
 
 browser:
 	command -v chromium || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
