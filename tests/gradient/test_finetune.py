@@ -53,7 +53,7 @@ def test_what_c_tries_narrows(world: Arena, tmp_path: Path) -> None:
         checkpoint = latest_checkpoint(tmp_path / name)
         assert checkpoint is not None
         spreads.append(float(np.exp(checkpoint.arrays["model.log_spread"]).max()))
-    assert spreads[0] == pytest.approx(0.35 * (0.05 / 0.35) ** 0.75, rel=0.05)
+    assert spreads[0] == pytest.approx(0.35 * (0.12 / 0.35) ** 0.75, rel=0.05)
     assert spreads[1] == pytest.approx(0.35, rel=0.2)
 
 

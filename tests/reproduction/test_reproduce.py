@@ -16,14 +16,17 @@ from reverie.errors import ReverieError
 from reverie.evaluation.score import dream_seeds, world_seeds
 from reverie.evolution.cma import CMAES
 from reverie.evolution.train import BEST_FILE
+from reverie.files.metrics import MetricsLog
+from reverie.gradient.config import FinetuneConfig
 from reverie.memory.model import MDNRNN
 from reverie.memory.train import load_memory
 from reverie.pipeline.run_folder import open_run
 from reverie.pipeline.verify import verify_run
 from reverie.reproduction import reproduce, rows
 from reverie.reproduction.outcome import Reproduction
-from reverie.reproduction.plan import Evolved, Plan, Row
+from reverie.reproduction.plan import Evolved, MainAgent, Plan, Row
 from reverie.reproduction.reproduce import main_experiment, reproduce_run
+from reverie.reproduction.searches import budget_of
 from reverie.reproduction.work import Work
 from reverie.workers.pool import Workers
 from reverie.workers.seeds import torch_seed
@@ -313,3 +316,21 @@ def test_only_what_was_not_played_is_played(found: Reproduction, monkeypatch: py
         monkeypatch.setattr(rows, name, fail)
     again = reproduce_run(open_run(found.run_dir), TINY_PLAN, EPISODES, SEED, workers=0)
     assert scores(again) == scores(found)
+
+
+def test_what_the_world_taught_the_main_agent_counts(finished: Path, tmp_path: Path) -> None:
+    """And no row that learned in the dream alone is taken for it."""
+    run = open_run(copy_run(finished, tmp_path / "run"))
+    main, own = Row("main", "main", MainAgent(), "tiny"), Evolved(first_round=True)
+    with Workers(0) as pool:
+        work = Work(run, Plan("tiny", (main,)), 2, 0, pool)
+        before = budget_of(work, main)
+        assert before is not None
+        assert work.is_own_search(own)
+        with MetricsLog(run.finetune / "metrics.jsonl", resume_step=0) as log:
+            log.append(step=4, world_steps=500)
+            log.append(step=8, world_steps=1000)
+        after = budget_of(work, main)
+        assert after == replace(before, updates=before.updates + 8, world_steps=before.world_steps + 1000)
+        tuned = replace(run.experiment, finetune=FinetuneConfig(updates=8))
+        assert not Work(replace(run, experiment=tuned), Plan("tiny", (main,)), 2, 0, pool).is_own_search(own)

@@ -21,7 +21,7 @@ class Budget:
     """What learning an agent's C took, in all rounds together.
 
     parameters: of C
-    updates: by gradients in the dream; generations: of CMA-ES
+    updates: by gradients, in the dream and in the world; generations: of CMA-ES
     dream_steps, world_steps: of all candidates, re-scoring included
     seconds: wall time
     """
@@ -39,7 +39,8 @@ def budget_of(work: Work, row: Row) -> Budget | None:
     folders = search_folders(work, row)
     if not folders:
         return None
-    learned, searched = ([_rows(folder) for folder in found] for found in (map(_gradient, folders), folders))
+    beside = [folder.with_name(name) for folder in folders for name in ("gradient", "finetune")]
+    learned, searched = ([_rows(folder) for folder in found] for found in (beside, folders))
     last = [rows[-1] for rows in (*learned, *searched) if rows]
     return Budget(
         parameters=len(work.trained(row).params),
@@ -70,12 +71,7 @@ def generations(folders: Sequence[Path]) -> Rows:
 
 def updates(folders: Sequence[Path]) -> Rows:
     """Those of what C learned by gradients before each of these searches, likewise."""
-    return read_in_turn(_gradient(folder) / METRICS for folder in folders)
-
-
-def _gradient(controller: Path) -> Path:
-    """The folder beside that of an evolution where C learned before it, if it did."""
-    return controller.with_name("gradient")
+    return read_in_turn(folder.with_name("gradient") / METRICS for folder in folders)
 
 
 def _seconds(rows: Rows) -> float:

@@ -72,8 +72,10 @@ class Work:
         on_the_same_m = in_the_same_dream and not player.untrained
         of_the_same_shape = self.controller(player) == experiment.controller
         from_scratch = experiment.rounds.count == 0 and experiment.start_from is None
+        in_dreams_alone = experiment.finetune.updates == 0
         the_same_way = (self.gradient(player), self.evolution(player)) == (experiment.gradient, experiment.evolution)
-        return on_the_same_m and of_the_same_shape and from_scratch and the_same_way
+        the_same = on_the_same_m and of_the_same_shape and the_same_way
+        return the_same and from_scratch and in_dreams_alone
 
     def is_dreamt(self, row: Row) -> bool:
         """Whether it is scored in a dream too: who was evolved there, and the main agent where M can be dreamt."""
