@@ -56,7 +56,7 @@ def _long(campaign: Campaign, words: argparse.Namespace) -> Iterator[None]:
     from tests.chaos import confined, faults
     from tests.chaos.fragile import PATIENCE, WORLD
 
-    os.environ[PATIENCE] = "60"  # for a machine that does other things too
+    os.environ.setdefault(PATIENCE, "60")  # for a machine that does other things too
     struck, rng, tiny = campaign.tally.struck, np.random.default_rng(words.seed), campaign.reference()
     while sum(struck[fault.name] for fault in faults.KILLS) < words.kills:
         campaign.disturb((faults.KILLS[rng.choice(len(WEIGHTS), p=WEIGHTS)] for _ in itertools.count()), tiny)

@@ -105,7 +105,7 @@ def _strike_helper(number: int, is_target: Callable[[psutil.Process], bool]) -> 
             targets = [process for process in command.helpers() if is_target(process)]
             if targets and rng.random() < 0.2:
                 return _end(targets[rng.integers(len(targets))], number)
-            time.sleep(SLICE * rng.random())
+            time.sleep(max(SLICE, seconds / 1000) * rng.random())  # looking takes time from a slow machine
         return False
 
     return strike

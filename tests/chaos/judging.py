@@ -23,9 +23,8 @@ def differences(run: Path, reference: Path) -> list[str]:
             found.append(f"{stage}'s checkpoint")
         if _rows(run / stage) != _rows(reference / stage):
             found.append(f"{stage}'s metrics")
-    found += [name for name in _arrays(reference) if _arrays(run).get(name) != _arrays(reference)[name]]
-    found += [name for name in _scores(reference) if _scores(run).get(name) != _scores(reference)[name]]
-    return found
+    files, expected = _files(run), _files(reference)
+    return found + [name for name in expected if files.get(name) != expected[name]]
 
 
 def faults_of(run: Path) -> list[str]:
@@ -68,16 +67,11 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in RATES} for row in rows]
 
 
-def _arrays(run: Path) -> dict[str, Any]:
-    from reverie.files.arrays import load_arrays
-
-    files = [*sorted((run / "latents").glob("*.safetensors")), run / "controller" / "best.safetensors"]
-    loaded = {file.name: load_arrays(file) for file in files}  # arrays, for the order of the metadata varies
-    return {name: (_bits(arrays), metadata) for name, (arrays, metadata) in loaded.items()}
-
-
-def _scores(run: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted((run / "scores").glob("*.json"))}
+def _files(run: Path) -> dict[str, bytes]:
+    """What is written once: equal contents are equal files."""
+    files = [*(run / "latents").glob("*.safetensors"), run / "controller" / "best.safetensors"]
+    files += (run / "scores").glob("*.json")
+    return {file.name: file.read_bytes() for file in sorted(files)}
 
 
 def _bits(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import psutil
 LIBRARIES = ("torch", "numpy", "blosc2", "safetensors.numpy", "gymnasium.vector", "cma", "matplotlib", "av", "jinja2")
 LIBRARIES += ("PIL.Image", "tyro", "rich.progress", "rich.table", "threadpoolctl")
 MARK = "REVERIE_CHAOS"  # in the environment of all that a command starts
-GONE_SECONDS = 60.0  # what helpers have to notice that their command is dead
+GONE_SECONDS = 300.0  # what helpers have to notice that their command is dead, one that still imports torch too
 
 
 def import_libraries() -> None:
