@@ -128,8 +128,8 @@ def made_episodes(steps: int, length: list[int], terminated: list[bool], feature
     return Episodes(seen, np.zeros((*shape, 1), np.float32), reward, np.array(length), np.array(terminated))
 
 
-@pytest.mark.parametrize("survival", [False, True])
-def test_experience_is_of_steps_that_were_played(world: Arena, survival: bool) -> None:
+@pytest.mark.parametrize(("survival", "endless"), [(False, False), (True, False), (False, True)])
+def test_experience_is_of_steps_that_were_played(world: Arena, survival: bool, endless: bool) -> None:
     shape = world.controller_shape()
     learner = Learner(shape, GRADIENT, None, 0)
     with torch.no_grad():
@@ -139,7 +139,7 @@ def test_experience_is_of_steps_that_were_played(world: Arena, survival: bool) -
         made_episodes(3, [0], [False], shape.feature_size, 7.0),  # its environment died
     ]
     episodes = joined(parts)
-    found = experience_of(episodes, learner, GRADIENT, survival)
+    found = experience_of(episodes, learner, GRADIENT, survival, endless)
     assert len(found.features) == 6
     assert not (found.features == 7).any()
     paid = torch.zeros(4, 2) if survival else torch.ones(4, 2)
@@ -149,6 +149,8 @@ def test_experience_is_of_steps_that_were_played(world: Arena, survival: bool) -
     values = learner.value(features).detach()
     stops, cut = torch.zeros(4, 2, dtype=torch.bool), torch.zeros(4, 2)
     stops[3, 0], stops[1, 1], cut[3, 0] = True, True, values[4, 0]
+    if endless:
+        cut[1, 1] = values[2, 1]
     expected = advantages(paid, values, cut, stops, GRADIENT)
     order = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (3, 0)]
     torch.testing.assert_close(found.advantage, torch.stack([expected[at] for at in order]))

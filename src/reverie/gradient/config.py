@@ -88,6 +88,8 @@ class FinetuneConfig:
     """batches that each pass is cut into"""
     learning_rate: float = 1e-3
     """Adam's for C and the critic in the first update; it falls in a line to 0 after the last"""
+    endless: bool = False
+    """count an episode's end as if it went on: where an end is no loss, as that of a lap, C need not fear it"""
     last_spread: float | None = 0.12
     """what the noise that C tries things with narrows to by the last update; None: as much as C finds good"""
 

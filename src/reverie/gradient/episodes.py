@@ -91,10 +91,13 @@ def _filled(array: np.ndarray, steps: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def experience_of(episodes: Episodes, learner: Learner, config: GradientConfig, survival: bool) -> Experience:
+def experience_of(
+    episodes: Episodes, learner: Learner, config: GradientConfig, survival: bool, endless: bool = False
+) -> Experience:
     """What C and the critic learn from episodes: every step of each.
 
     survival: whether the reward is to survive, and so is felt as the loss of life, as in the dream
+    endless: whether the critic says at an end, as at the cap, what would have followed
     """
     features, choice = torch.from_numpy(episodes.features), torch.from_numpy(episodes.choice)
     length, terminated = torch.from_numpy(episodes.length), torch.from_numpy(episodes.terminated)
@@ -102,7 +105,7 @@ def experience_of(episodes: Episodes, learner: Learner, config: GradientConfig, 
     stops = time == length - 1
     reward = -(stops & terminated).float() if survival else torch.from_numpy(episodes.reward)
     values = learner.value(features)
-    cut_values = torch.where(stops & ~terminated, values[1:], torch.zeros(()))
+    cut_values = torch.where(stops if endless else stops & ~terminated, values[1:], torch.zeros(()))
     found = advantages(reward / learner.reward_scale, values, cut_values, stops, config)
     played = time < length
     seen, drawn = features[:-1][played], choice[played]

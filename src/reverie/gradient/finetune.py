@@ -61,7 +61,7 @@ def finetune(
             episodes = _play(config, arena, learner, seed, update, workers)
             if update == 0 and not warm:
                 learner.set_scale(*_sizes(episodes, survival), gradient.discount)
-            experience = experience_of(episodes, learner, gradient, survival)
+            experience = experience_of(episodes, learner, gradient, survival, config.endless)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * (1 - update / config.updates)
             generator = torch.Generator().manual_seed(torch_seed(seed, "finetune", update))
