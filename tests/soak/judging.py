@@ -25,11 +25,13 @@ class Tolerance:
         return first + max(self.share * first, self.amount)
 
 
-MEMORY, COUNT = Tolerance(0.01, 8.0), Tolerance(0.0, 1.0)  # MiB; a thread or descriptor comes and goes
+MEMORY = Tolerance(0.01, 8.0)  # MiB
+PRIVATE = Tolerance(0.03, 8.0)  # a library's pages are among it where no process beside the run maps it
+COUNT = Tolerance(0.0, 1.0)  # a thread or descriptor comes and goes
 JUDGED = {
     "resident": MEMORY,
     "largest": MEMORY,
-    "private": MEMORY,
+    "private": PRIVATE,
     "descriptors": COUNT,
     "processes": COUNT,
     "threads": COUNT,
