@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--log", type=Path, default=Path("runs/soak.jsonl"), help="samples are appended to this file")
     words = parser.parse_args()
     words.log.parent.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(STOPPED))  # so that the command ends with us
     with tempfile.TemporaryDirectory(prefix="reverie-soak-") as folder:
         run = Path(folder) / "run"
         samples, wrong = soak(run, SHORT, lambda sample: sample.seconds >= words.hours * 3600, words.every, words.log)
