@@ -88,16 +88,22 @@ class FinetuneConfig:
     """batches that each pass is cut into"""
     learning_rate: float = 1e-3
     """Adam's for C and the critic in the first update; it falls in a line to 0 after the last"""
+    trace: float = 0.8
+    """0 to 1, as `gradient.trace`; less of it, for the luck of some real episodes outweighs what a longer one shows"""
+    patience: int | None = None
+    """steps without a positive reward after which an episode is ended; None plays all of it"""
     endless: bool = False
     """count an episode's end as if it went on: where an end is no loss, as that of a lap, C need not fear it"""
     last_spread: float | None = 0.12
-    """what the noise that C tries things with narrows to by the last update; None: as much as C finds good"""
+    """what the noise that C tries things with narrows to within half the updates; None: as much as C finds good"""
 
     def __post_init__(self) -> None:
-        for name in ("updates", "episodes", "epochs", "batches"):
-            lowest = 0 if name == "updates" else 1
-            if getattr(self, name) < lowest:
-                raise ReverieError(f"finetune.{name} is {getattr(self, name)}, expected at least {lowest}")
+        for name in ("updates", "episodes", "epochs", "batches", "patience"):
+            lowest, value = 0 if name == "updates" else 1, getattr(self, name)
+            if value is not None and value < lowest:
+                raise ReverieError(f"finetune.{name} is {value}, expected at least {lowest}")
+        if not 0 <= self.trace <= 1:
+            raise ReverieError(f"finetune.trace is {self.trace}, expected 0 to 1")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ReverieError(f"finetune.learning_rate is {self.learning_rate}, expected a finite number above 0")
         _require_spread("finetune", self.last_spread)

@@ -39,7 +39,7 @@ class Episodes(NamedTuple):
     choice: what it drew, float32 [T, E, A]
     reward: float32 [T, E], 0 after the end
     length: steps of each, int64 [E]; 0 where the environment died, for then nothing of it counts
-    terminated: whether the world ended it (else it met the cap), bool [E]
+    terminated: whether the world, or the arena's patience, ended it (else it met the cap), bool [E]
     """
 
     features: np.ndarray
@@ -56,7 +56,7 @@ def play_episodes(task: Task) -> Episodes:
     world, controller = open_world(arena, len(seeds)), arena.controller_shape()
     policy, generator = Policy(controller.actions), torch.Generator().manual_seed(task.noise)
     params, log_spread = torch.from_numpy(task.params)[None], torch.from_numpy(task.log_spread)
-    live, length = np.ones(len(seeds), bool), np.zeros(len(seeds), np.int64)
+    live, length, idle = np.ones(len(seeds), bool), np.zeros(len(seeds), np.int64), np.zeros(len(seeds), np.int64)
     terminated, choices, rewards = np.zeros(len(seeds), bool), list[np.ndarray](), list[np.ndarray]()
     try:
         seen = [np.asarray(world.reset(seed=seeds)[0])]
@@ -68,6 +68,8 @@ def play_episodes(task: Task) -> Episodes:
             rewards.append((reward * live).astype(np.float32))
             length[live] += 1
             length[live & infos["died"]] = 0
+            idle = np.where(reward > 0, 0, idle + 1)
+            ended = ended | (idle >= (arena.patience or np.inf))
             terminated |= live & ended
             live &= ~(ended | cut | (length >= arena.full_length))
     except WorldDiedError as death:

@@ -46,18 +46,19 @@ def finetune(
     with other settings.
     """
     pin_threads()
-    folder, gradient = Path(folder), replace(gradient, epochs=config.epochs, batches=config.batches)
+    folder, arena = Path(folder), replace(arena, patience=config.patience)
+    gradient = replace(gradient, epochs=config.epochs, batches=config.batches, trace=config.trace)
     learner = Learner(arena.controller_shape(), gradient, start, torch_seed(seed, "finetune", "weights"))
     warm = learned is not None and _take_over(Path(learned), learner)
     optimizer = torch.optim.Adam(learner.parameters(), lr=config.learning_rate, fused=True)
-    settings = asdict(config) | {"discount": gradient.discount, "trace": gradient.trace, "seed": seed}
+    settings = asdict(config) | {"discount": gradient.discount, "seed": seed}
     done, steps = _resume(folder, learner, optimizer, settings)
     log = MetricsLog(folder / "metrics.jsonl", resume_step=done)
     survival = arena.spec.reward == "survival"
     with log, progress(config.updates, "C: fine-tuning in the world", "updates", done) as bar:
         for update in range(done, config.updates):
             started = time.monotonic()
-            learner.narrow(config.last_spread, update / config.updates)
+            learner.narrow(config.last_spread, min(1.0, 2 * update / config.updates))
             episodes = _play(config, arena, learner, seed, update, workers)
             if update == 0 and not warm:
                 learner.set_scale(*_sizes(episodes, survival), gradient.discount)

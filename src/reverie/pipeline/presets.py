@@ -10,7 +10,7 @@ from reverie.controller.config import ControllerConfig
 from reverie.dreaming.config import DreamConfig, GuardsConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
-from reverie.gradient.config import GradientConfig
+from reverie.gradient.config import FinetuneConfig, GradientConfig
 from reverie.memory.config import MemoryConfig
 from reverie.pipeline.experiment import PRESETS, Experiment, Preset
 from reverie.pipeline.rounds import RoundsConfig
@@ -44,6 +44,7 @@ def make_experiment(world: str, preset: str = "quick", *, seed: int = 0, evolve_
         dream=settings.dream,
         evolution=replace(settings.evolution, where=where),
         gradient=settings.gradient,
+        finetune=settings.finetune,
         guards=settings.guards,
         rounds=settings.rounds,
         mirror=settings.mirror,
@@ -62,6 +63,7 @@ class _Settings:
     dream: DreamConfig
     evolution: EvolutionConfig
     gradient: GradientConfig = field(default_factory=GradientConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     guards: GuardsConfig = field(default_factory=GuardsConfig)
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
     mirror: bool = False
@@ -143,6 +145,7 @@ def _dreamt_car() -> _Settings:
         dream=DreamConfig(temperature=1.0, done="calibrated"),
         evolution=EvolutionConfig(generations=0),
         gradient=GradientConfig(updates=200),
+        finetune=FinetuneConfig(patience=60),  # none by itself; after a lap with gaps there is nothing left to learn
         guards=GuardsConfig(starts="anywhere", steps=250),
         rounds=RoundsConfig(
             count=3, episodes=150, max_steps=1000, memory_updates=2500, gradient_updates=150, generations=0
