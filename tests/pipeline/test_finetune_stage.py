@@ -43,8 +43,11 @@ def test_the_last_round_learns_in_the_world_from_where_the_dream_left_c(tuned: P
     np.testing.assert_array_equal(learned.arrays["model.scale"], dreamt.arrays["model.scale"])
     moved = learned.arrays["model.scaled"] - dreamt.arrays["model.scaled"]
     assert 0 < np.abs(moved).max() < 0.1
-    sizes = learned.arrays["model.scaled"] / load_params(last)
-    np.testing.assert_allclose(sizes[: len(learned.arrays["model.scale"])], learned.arrays["model.scale"], rtol=1e-4)
+    played = learned.arrays["kept.params"]
+    assert len(played) == 2  # those that the two updates played with: the dream's, and the next
+    sizes = dreamt.arrays["model.scaled"] / played[0]
+    np.testing.assert_allclose(sizes[: len(dreamt.arrays["model.scale"])], dreamt.arrays["model.scale"], rtol=1e-4)
+    np.testing.assert_allclose(load_params(last), played.mean(0), rtol=1e-6)
 
 
 def test_its_steps_count_as_real_ones(tuned: Path) -> None:

@@ -90,6 +90,8 @@ class FinetuneConfig:
     """Adam's for C and the critic in the first update; it falls in a line to 0 after the last"""
     trace: float = 0.8
     """0 to 1, as `gradient.trace`; less of it, for the luck of some real episodes outweighs what a longer one shows"""
+    keep: int = 10
+    """C ends as the mean of the Cs of so many updates in a row, those whose episodes brought most: it can get worse"""
     patience: int | None = None
     """steps without a positive reward after which an episode is ended; None plays all of it"""
     endless: bool = False
@@ -98,7 +100,7 @@ class FinetuneConfig:
     """what the noise that C tries things with narrows to within half the updates; None: as much as C finds good"""
 
     def __post_init__(self) -> None:
-        for name in ("updates", "episodes", "epochs", "batches", "patience"):
+        for name in ("updates", "episodes", "epochs", "batches", "keep", "patience"):
             lowest, value = 0 if name == "updates" else 1, getattr(self, name)
             if value is not None and value < lowest:
                 raise ReverieError(f"finetune.{name} is {value}, expected at least {lowest}")
