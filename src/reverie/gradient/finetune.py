@@ -62,10 +62,8 @@ def finetune(
         for update in range(done, config.updates):
             started = time.monotonic()
             learner.narrow(config.last_spread, min(1.0, 2 * update / config.updates))
-            played, episodes = (
-                learner.params.detach().double().numpy(),
-                _play(config, arena, learner, seed, update, workers),
-            )
+            played = learner.params.detach().double().numpy()
+            episodes = _play(config, arena, learner, seed, update, workers)
             if update == 0 and not warm:
                 learner.set_scale(*_sizes(episodes, survival), gradient.discount)
             experience = experience_of(episodes, learner, gradient, survival, config.endless)
