@@ -86,7 +86,7 @@ def memory() -> MDNRNN:
 
 
 def senses_of(vision: ConvVAE, memory: MDNRNN | None, names: str = "zch", sample_z: bool = True) -> Senses:
-    return Senses(vision, memory, ControllerConfig(features=names), ACTIONS, sample_z)
+    return Senses(vision, memory, ControllerConfig(features=names, sample_z=sample_z), ACTIONS)
 
 
 def candidate(count: int, seed: int = 0) -> np.ndarray:
@@ -117,8 +117,8 @@ def test_act_is_v_then_c_on_the_old_state_then_m(vision: ConvVAE, memory: MDNRNN
 
 
 def test_the_mean_of_z_needs_no_noise(vision: ConvVAE) -> None:
-    controller = Controller(ControllerConfig(features="z"), Z, ACTIONS)
-    agent = Agent(vision, None, controller, candidate(controller.parameter_count), SPEC, sample_z=False)
+    controller = Controller(ControllerConfig(features="z", sample_z=False), Z, ACTIONS)
+    agent = Agent(vision, None, controller, candidate(controller.parameter_count), SPEC)
     frames = np.random.default_rng(5).integers(0, 256, (2, 64, 64, 3), np.uint8)
     first, state = agent.act(agent.initial(2), frames)
     again, _ = agent.act(state, frames)
@@ -146,8 +146,8 @@ def test_an_episode_is_the_same_in_any_slot_and_company(vision: ConvVAE, memory:
 
 def test_a_seen_world_shows_what_the_agent_would_see(vision: ConvVAE, memory: MDNRNN) -> None:
     """Agent.act on the bare world against C on the seen world's features."""
-    controller = Controller(ControllerConfig(features="zch"), Z + 2 * H, ACTIONS)
-    agent = Agent(vision, memory, controller, candidate(controller.parameter_count), SPEC, sample_z=False)
+    controller = Controller(ControllerConfig(features="zch", sample_z=False), Z + 2 * H, ACTIONS)
+    agent = Agent(vision, memory, controller, candidate(controller.parameter_count), SPEC)
     bare, seen_world = Paint(2), SeenWorld(Paint(2), senses_of(vision, memory, sample_z=False), seed=0)
     frames, seen, state = bare.reset(seed=[3, 7])[0], seen_world.reset(seed=[3, 7])[0], agent.initial(2)
     for _ in range(6):

@@ -34,9 +34,8 @@ class Agent:
         controller: Controller,
         params: np.ndarray,
         spec: WorldSpec,
-        sample_z: bool = True,
     ) -> None:
-        self.senses = Senses(vision, memory, controller.config, spec.actions, sample_z)
+        self.senses = Senses(vision, memory, controller.config, spec.actions)
         if controller.feature_size != self.senses.feature_size:
             raise ReverieError(
                 f"the controller reads {controller.feature_size} features, but V and M give "
@@ -47,7 +46,7 @@ class Agent:
         controller.check(self.params)
 
     def __repr__(self) -> str:
-        return f"Agent({self.spec.name}, {self.controller!r}, sample_z={self.senses.sample_z})"
+        return f"Agent({self.spec.name}, {self.controller!r}, sample_z={self.senses.config.sample_z})"
 
     def initial(self, n: int) -> AgentState:
         """The state of n agents whose episodes start."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,9 @@ from reverie.files.checkpoint import save_arrays
 from reverie.worlds.spec import ActionSpec
 
 
-@pytest.mark.parametrize("config", [ControllerConfig(), ControllerConfig("hidden", "zch", 7, bias=False)])
+@pytest.mark.parametrize(
+    "config", [ControllerConfig(), ControllerConfig("hidden", "zch", 7, bias=False, sample_z=False)]
+)
 @pytest.mark.parametrize("actions", [ActionSpec("driving", 3), ActionSpec("discrete", 4)], ids=lambda a: a.kind)
 def test_round_trip(config: ControllerConfig, actions: ActionSpec, tmp_path: Path) -> None:
     controller = Controller(config, 11, actions)
@@ -22,6 +26,17 @@ def test_round_trip(config: ControllerConfig, actions: ActionSpec, tmp_path: Pat
     loaded, read = load_controller(tmp_path / "best.safetensors")
     np.testing.assert_array_equal(read, params)
     assert (loaded.config, loaded.feature_size, loaded.actions) == (config, 11, actions)
+
+
+def test_reads_a_file_from_before_z_had_a_choice(tmp_path: Path) -> None:
+    shape = {"config": asdict(ControllerConfig()), "feature_size": 11, "actions": asdict(ActionSpec("driving", 3))}
+    del shape["config"]["sample_z"]  # type: ignore[attr-defined]
+    save_arrays(tmp_path / "best.safetensors", {"params": np.zeros(36)}, {"shape": json.dumps(shape)})
+    assert load_controller(tmp_path / "best.safetensors")[0].config.sample_z
+    shape["config"]["sample_z"] = 1  # type: ignore[index]
+    save_arrays(tmp_path / "best.safetensors", {"params": np.zeros(36)}, {"shape": json.dumps(shape)})
+    with pytest.raises(DamagedFileError, match=r"sample_z \(True, 1\)"):
+        load_controller(tmp_path / "best.safetensors")
 
 
 def test_refuses_what_is_no_controller(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_z_is_drawn_from_what_v_sees() -> None:
     mu, logvar = (out.numpy() for out in encode_frames(fast_copy(VISION), frames))
     drawn = Senses(VISION, None, ControllerConfig(features="z"), ACTIONS).see(frames, noise)
     np.testing.assert_allclose(drawn, mu + np.exp(logvar / 2) * noise, atol=1e-6)
-    plain = Senses(VISION, None, ControllerConfig(features="z"), ACTIONS, sample_z=False).see(frames, None)
+    plain = Senses(VISION, None, ControllerConfig(features="z", sample_z=False), ACTIONS).see(frames, None)
     np.testing.assert_array_equal(plain, mu)
 
 

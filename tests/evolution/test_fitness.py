@@ -63,13 +63,14 @@ def test_dreams_are_the_engines(arenas: dict[str, Arena], params: np.ndarray) ->
 
 def test_the_world_is_played_as_an_agent_would(arenas: dict[str, Arena], params: np.ndarray) -> None:
     """Against Agent.act in a single world, z not sampled."""
-    arena = replace(arenas["world"], sample_z=False)
+    world = arenas["world"]
+    arena = replace(world, controller=replace(world.controller, sample_z=False))
     found = returns_of(arena, params, SEEDS, Workers(0), (5, 3))
     assert arena.vision is not None
     assert arena.memory is not None
     vision, memory = load_vision(arena.vision), load_memory(arena.memory)
     for p in (0, 4):
-        agent = Agent(vision, memory, arena.controller_shape(), params[p], arena.spec, sample_z=False)
+        agent = Agent(vision, memory, arena.controller_shape(), params[p], arena.spec)
         for e, seed in enumerate(SEEDS):
             world = make("tiny", 1)
             frames, state, total, over, steps = world.reset(seed=[seed])[0], agent.initial(1), 0.0, False, 0

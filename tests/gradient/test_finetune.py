@@ -38,7 +38,8 @@ def tune(world: Arena, folder: Path, workers: int = 0, config: FinetuneConfig = 
 
 
 def test_c_learns_what_pays_in_the_world(world: Arena, tmp_path: Path) -> None:
-    world = replace(world, sample_z=False, slots=32, max_steps=60)  # an untrained V's spread would blind C
+    mean = replace(world.controller, sample_z=False)
+    world = replace(world, controller=mean, slots=32, max_steps=60)  # an untrained V's spread would blind C
     params = tune(world, tmp_path, config=replace(CONFIG, updates=20, episodes=32, epochs=6))
     rivals = np.stack([np.zeros_like(params), params])
     returns = returns_of(world, rivals, range(160), Workers(0), (2, 160)).returns

@@ -22,6 +22,8 @@ class ControllerConfig:
     """tanh units of kind "hidden" (ignored by "linear")"""
     bias: bool = True
     """whether each layer adds a bias"""
+    sample_z: bool = True
+    """whether C sees of a real frame a z drawn from V's Gaussian, as in the paper, or the mean, which jitters less"""
 
     def __post_init__(self) -> None:
         if self.kind not in ("linear", "hidden"):

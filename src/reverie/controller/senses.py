@@ -66,9 +66,7 @@ class Senses:
         memory: MDNRNN | None,
         config: ControllerConfig,
         actions: ActionSpec,
-        sample_z: bool = True,
     ) -> None:
-        """sample_z: draw z from V's Gaussian, as in the paper, or take its mean (then nothing is random)."""
         if memory is None and config.features != "z":
             raise ReverieError(f"controller features are {config.features!r}, and there is no M; train M or use z")
         self.device = next(vision.parameters()).device
@@ -76,7 +74,7 @@ class Senses:
         self.vision = fast_copy(vision).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.memory = None if memory is None else memory.eval()
         self.habit = None if memory is None or not config.sees_habit else habit_of(memory, actions)
-        self.config, self.actions, self.sample_z = config, actions, sample_z
+        self.config, self.actions = config, actions
         self.latent_size = vision.latent_size
         self.memory_size = 0 if memory is None else memory.config.hidden_size
 
@@ -94,7 +92,7 @@ class Senses:
     def see(self, frames: np.ndarray, noise: np.ndarray | None) -> Tensor:
         """z float32 [n, Nz] of uint8 frames [n, 64, 64, 3], with standard normal `noise` [n, Nz] where z is sampled."""
         mu, logvar = encode_frames(self.vision, frames)
-        if not self.sample_z:
+        if not self.config.sample_z:
             return mu
         assert noise is not None, "sampling z needs noise"
         return mu + torch.exp(0.5 * logvar) * torch.as_tensor(noise, device=self.device)

@@ -54,7 +54,6 @@ class Arena:
     patience: int | None = None
     give_up: Literal["keep", "extrapolate"] = "keep"
     slots: int = 16
-    sample_z: bool = True
 
     def __post_init__(self) -> None:
         needed = {"M (memory)": self.memory if self.where == "dream" or self.controller.features != "z" else "none"}
@@ -135,7 +134,7 @@ def _guarded(arena: Arena, version: tuple[str, ...]) -> tuple[DreamEngine, ...]:
 def _world(arena: Arena, slots: int, version: tuple[str, ...]) -> SeenWorld:
     assert arena.vision is not None
     memory = None if arena.memory is None else _memory(arena)
-    senses = Senses(load_vision(arena.vision), memory, arena.controller, arena.spec.actions, arena.sample_z)
+    senses = Senses(load_vision(arena.vision), memory, arena.controller, arena.spec.actions)
     if senses.feature_size != arena.controller_shape().feature_size:
         raise ReverieError(
             f"C reads {arena.controller_shape().feature_size} features, but V in {arena.vision} and M in "
