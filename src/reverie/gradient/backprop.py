@@ -7,7 +7,7 @@ from torch import Tensor
 
 from reverie.gradient.config import GradientConfig
 from reverie.gradient.dreams import AllDreams
-from reverie.gradient.learner import Learner, require_finite
+from reverie.gradient.learner import Learner, counted, require_finite
 from reverie.gradient.policy import normal_entropy
 from reverie.gradient.unrolling import Window, unroll
 
@@ -29,7 +29,8 @@ def update(
     windows = [unroll(part, learner, config.window, generator) for part in dreams.parts]
     window = Window(*(torch.cat(each, min(1, each[0].ndim - 1)) for each in zip(*windows, strict=True)))
     values = learner.value(window.features)
-    returns = lambda_returns(window._replace(reward=window.reward / learner.reward_scale), values, config)
+    reward = counted(window.reward, config) / learner.reward_scale
+    returns = lambda_returns(window._replace(reward=reward), values, config)
     _climb(learner, optimizer, (window.reached * returns).mean(), config, number)
     returns = returns.detach()
     explained = _explained(returns, values[:-1].detach(), window.reached)

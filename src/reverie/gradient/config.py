@@ -36,6 +36,8 @@ class GradientConfig:
     """gamma: what a reward one step later is worth"""
     trace: float = 0.95
     """lambda of generalized advantage estimation (Schulman et al., 2016), and of backprop's returns"""
+    reward_limit: float | None = None
+    """what a dreamt step brings beyond it does not count, so that C gains nothing by haste; None: all of it counts"""
     clip: float = 0.2
     """how far an update of PPO may change the odds of an action"""
     entropy: float = 0.002
@@ -66,6 +68,10 @@ class GradientConfig:
         for name in ("clip", "learning_rate", "critic_learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected a finite number above 0")
+        if self.reward_limit is not None and not (math.isfinite(self.reward_limit) and self.reward_limit > 0):
+            raise ReverieError(
+                f"gradient.reward_limit is {self.reward_limit}, expected a finite number above 0, or none"
+            )
         _require_spread("gradient", self.last_spread)
         if not (math.isfinite(self.entropy) and self.entropy >= 0):
             raise ReverieError(f"gradient.entropy is {self.entropy}, expected a finite number, at least 0")

@@ -119,6 +119,11 @@ def loss_of(learner: Learner, some: Experience, config: GradientConfig) -> tuple
     return error - gain - config.entropy * entropy.mean(), entropy.mean().detach()
 
 
+def counted(rewards: Tensor, config: GradientConfig) -> Tensor:
+    """What dreamt rewards, of any shape, count for C."""
+    return rewards if config.reward_limit is None else rewards.clamp_max(config.reward_limit)
+
+
 def advantages(rewards: Tensor, values: Tensor, cut_values: Tensor, stops: Tensor, config: GradientConfig) -> Tensor:
     """Generalized advantages [T, N]: how much better than the critic's guess each choice turned out.
 

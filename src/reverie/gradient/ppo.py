@@ -7,7 +7,7 @@ from torch import Tensor
 
 from reverie.gradient.config import GradientConfig
 from reverie.gradient.dreams import AllDreams
-from reverie.gradient.learner import Experience, Learner, advantages, loss_of, require_finite
+from reverie.gradient.learner import Experience, Learner, advantages, counted, loss_of, require_finite
 
 
 def update(
@@ -41,7 +41,7 @@ def _dream(
         seen[t], values[t] = features, learner.value(features)
         choice[t] = learner.policy.draw(learner.outputs(features), learner.log_spread, generator)
         reward, ended, cut = dreams.step(learner.policy.felt(choice[t]), generator)
-        rewards[t] = reward / learner.reward_scale
+        rewards[t] = counted(reward, config) / learner.reward_scale
         stops[t] = ended | cut
         if cut.any():
             cut_values[t, cut] = learner.value(dreams.see()[cut])
