@@ -21,6 +21,7 @@ from reverie.files.metrics import read_metrics
 from reverie.gradient import train
 from reverie.gradient.config import GradientConfig, Method
 from reverie.gradient.dreams import EndlessDreams
+from reverie.gradient.learner import counted
 from reverie.gradient.train import learn
 from reverie.memory.lstm import LSTMState
 from reverie.worlds.spec import ActionSpec, WorldSpec
@@ -127,6 +128,20 @@ def test_it_begins_at_the_parameters_that_it_is_given(tmp_path: Path) -> None:
     start = parts.candidates(made.controller, 1)[0]
     near = learn(replace(CONFIG, updates=1, learning_rate=1e-6), [made], tmp_path, 1, start)
     np.testing.assert_allclose(near, start, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_what_a_step_brings_beyond_the_limit_does_not_count(method: Method, tmp_path: Path) -> None:
+    made = [engine(spec=parts.PREDICTED)]
+    limits = {"none": None, "never met": 1e6, "met": 1e-3}
+    found = {
+        name: learn(replace(CONFIG, method=method, updates=2, reward_limit=limit), made, tmp_path / name, 1)
+        for name, limit in limits.items()
+    }
+    np.testing.assert_array_equal(found["never met"], found["none"])
+    assert not np.array_equal(found["met"], found["none"])
+    rewards = torch.tensor([[-2.0, 0.5, 1.0, 7.0]])
+    assert counted(rewards, GradientConfig(reward_limit=1.0)).tolist() == [[-2.0, 0.5, 1.0, 1.0]]
 
 
 def test_dreams_begin_with_the_state_of_their_moment() -> None:
@@ -305,6 +320,7 @@ def test_endless_dreams_are_the_engines_dreams() -> None:
         ({"method": "reinforce"}, "gradient.method is 'reinforce', expected ppo or backprop"),
         ({"clip": 0.0}, "gradient.clip is 0.0, expected a finite number above 0"),
         ({"last_spread": 0.5}, r"gradient.last_spread is 0.5, expected above 0, at most 0.35, or none"),
+        ({"reward_limit": 0.0}, "gradient.reward_limit is 0.0, expected a number above 0, or none"),
         ({"entropy": -1.0}, "gradient.entropy is -1.0, expected a finite number, at least 0"),
     ],
 )
