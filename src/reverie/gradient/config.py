@@ -68,10 +68,9 @@ class GradientConfig:
         for name in ("clip", "learning_rate", "critic_learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected a finite number above 0")
-        if self.reward_limit is not None and not (math.isfinite(self.reward_limit) and self.reward_limit > 0):
-            raise ReverieError(
-                f"gradient.reward_limit is {self.reward_limit}, expected a finite number above 0, or none"
-            )
+        limit = self.reward_limit
+        if limit is not None and not (math.isfinite(limit) and limit > 0):
+            raise ReverieError(f"gradient.reward_limit is {limit}, expected a finite number above 0, or none")
         _require_spread("gradient", self.last_spread)
         if not (math.isfinite(self.entropy) and self.entropy >= 0):
             raise ReverieError(f"gradient.entropy is {self.entropy}, expected a finite number, at least 0")
