@@ -51,6 +51,8 @@ class GradientConfig:
     """Adam's, of the critic's"""
     critic_size: int = 64
     """tanh units of the critic, which is thrown away in the end"""
+    average: int = 1
+    """C ends as the mean of the Cs after its last so many updates: 1 is the last C itself"""
     log_every: int = 5
     """updates between two lines of metrics"""
     checkpoint_every: int = 25
@@ -68,12 +70,31 @@ class GradientConfig:
         for name in ("clip", "learning_rate", "critic_learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected a finite number above 0")
-        limit = self.reward_limit
-        if limit is not None and not (math.isfinite(limit) and limit > 0):
-            raise ReverieError(f"gradient.reward_limit is {limit}, expected a finite number above 0, or none")
+        _require_limit("gradient", self.reward_limit)
         _require_spread("gradient", self.last_spread)
         if not (math.isfinite(self.entropy) and self.entropy >= 0):
             raise ReverieError(f"gradient.entropy is {self.entropy}, expected a finite number, at least 0")
+
+
+@dataclass(frozen=True)
+class SettleConfig:
+    """C on in the dream of the last round, from where `gradient` left it, as `gradient` says but for these.
+
+    Not in the paper: C unlearns haste, and what is but one update's luck.
+    """
+
+    updates: int = 0
+    """updates of C; 0 leaves it as it is"""
+    reward_limit: float | None = None
+    """as `gradient.reward_limit`"""
+    average: int = 50
+    """as `gradient.average`"""
+
+    def __post_init__(self) -> None:
+        for name, lowest in {"updates": 0, "average": 1}.items():
+            if getattr(self, name) < lowest:
+                raise ReverieError(f"settle.{name} is {getattr(self, name)}, expected at least {lowest}")
+        _require_limit("settle", self.reward_limit)
 
 
 @dataclass(frozen=True)
@@ -121,6 +142,11 @@ def _require_spread(section: str, spread: float | None) -> None:
         raise ReverieError(f"{section}.last_spread is {spread}, expected above 0, at most {FIRST_SPREAD}, or none")
 
 
+def _require_limit(section: str, limit: float | None) -> None:
+    if limit is not None and not (math.isfinite(limit) and limit > 0):
+        raise ReverieError(f"{section}.reward_limit is {limit}, expected a finite number above 0, or none")
+
+
 LOWEST = {
     "updates": 0,
     "dreams": 1,
@@ -128,6 +154,7 @@ LOWEST = {
     "epochs": 1,
     "batches": 1,
     "critic_size": 1,
+    "average": 1,
     "log_every": 1,
     "checkpoint_every": 1,
 }

@@ -54,8 +54,8 @@ def learn(
     optimizer = _optimizer(learner, config)
     dreams = AllDreams(engines, config.dreams, _generator(seed, "begin", device=device))
     settings = _settings(config, seed)
-    recent = deque[float](maxlen=RECENT)
-    done = _resume(folder, learner, optimizer, dreams, recent, settings)
+    recent, passed = deque[float](maxlen=RECENT), deque[np.ndarray](maxlen=config.average)
+    done = _resume(folder, learner, optimizer, dreams, recent, passed, settings)
     improve, steps_each = UPDATES[config.method], config.dreams * config.window
     log = MetricsLog(folder / "metrics.jsonl", resume_step=done)
     with log, progress(config.updates, "C: learning in the dream", "updates", done) as bar:
@@ -69,6 +69,7 @@ def learn(
             returns, values = improve(dreams, learner, optimizer, config, generator, update)
 
             step = update + 1
+            passed.append(learner.params.detach().double().cpu().numpy())
             recent.extend(returns)
             if recent:
                 values["mean"] = float(np.mean(recent))
@@ -80,8 +81,8 @@ def learn(
                 log.append(step=step, **values, dream_steps=step * steps_each, **spent)
                 logged = now
             if saved:
-                _save(folder, step, learner, optimizer, dreams, recent, settings)
-    return learner.params.detach().double().cpu().numpy()
+                _save(folder, step, learner, optimizer, dreams, recent, passed, settings)
+    return np.mean(passed, 0) if passed else learner.params.detach().double().cpu().numpy()
 
 
 def learned(
@@ -138,10 +139,13 @@ def _save(
     optimizer: torch.optim.Optimizer,
     dreams: AllDreams,
     recent: deque[float],
+    passed: deque[np.ndarray],
     settings: dict[str, Any],
 ) -> None:
     carried = {f"dreams.{name}": array for name, array in dreams.to_arrays().items()}
     carried["recent"] = np.array(recent, np.float64)
+    if passed.maxlen != 1:  # the last of them is the learner's own
+        carried["passed"] = np.array(passed)
     save_checkpoint(folder, Checkpoint(step, pack(learner, optimizer) | carried, settings))
 
 
@@ -151,17 +155,21 @@ def _resume(
     optimizer: torch.optim.Optimizer,
     dreams: AllDreams,
     recent: deque[float],
+    passed: deque[np.ndarray],
     settings: dict[str, Any],
 ) -> int:
     """Load the last checkpoint, where there is one; returns how many updates it has done."""
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0
-    found = {"method": "ppo", "last_spread": None} | dict(checkpoint.state)  # those of before there were others
+    found = {"method": "ppo", "last_spread": None, "average": 1} | dict(
+        checkpoint.state
+    )  # those of before there were others
     require_same(folder, "a training of C", found, settings)
     unpack(checkpoint.arrays, learner, optimizer, source=folder)
     prefix = "dreams."
     arrays = {name: array for name, array in checkpoint.arrays.items() if name.startswith(prefix)}
     dreams.from_arrays({name.removeprefix(prefix): array for name, array in arrays.items()})
     recent.extend(checkpoint.arrays.get("recent", np.zeros(0)).tolist())
+    passed.extend(checkpoint.arrays.get("passed", learner.params.detach().double().cpu().numpy()[None]))
     return checkpoint.step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from reverie.agent import Agent
 from reverie.controller.file import load_controller
+from reverie.controller.model import Controller
 from reverie.memory.train import load_memory
 from reverie.rollouts.policies import emit
 from reverie.vision.train import load_vision
@@ -37,6 +38,8 @@ class Driving:
 
     def __call__(self, spec: WorldSpec, count: int) -> Drivers:
         controller, params = load_controller(self.controller)
+        drawn = replace(controller.config, sample_z=True)  # what M learns of is drawn, and so is what C is shown
+        controller = Controller(drawn, controller.feature_size, controller.actions)
         memory = None if self.memory is None else load_memory(self.memory)
         return Drivers(Agent(load_vision(self.vision), memory, controller, params, spec), self.noise, count)
 

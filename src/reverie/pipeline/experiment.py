@@ -9,7 +9,7 @@ from reverie.controller.config import ControllerConfig
 from reverie.dreaming.config import DreamConfig, GuardsConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
-from reverie.gradient.config import FinetuneConfig, GradientConfig, require_method
+from reverie.gradient.config import FinetuneConfig, GradientConfig, SettleConfig, require_method
 from reverie.memory.config import MemoryConfig
 from reverie.pipeline.curiosity import CuriosityConfig
 from reverie.pipeline.rounds import RoundsConfig
@@ -47,8 +47,10 @@ class Experiment:
     """stage 4: C by CMA-ES, in the dream or in the world, from where gradients left it"""
     gradient: GradientConfig = field(default_factory=GradientConfig)
     """stage 4, before CMA-ES or in its place: C by gradients in the dream"""
+    settle: SettleConfig = field(default_factory=SettleConfig)
+    """stage 4 of the last round, after gradients: C on in the dream, on other terms"""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
-    """stage 4 of the last round, between gradients in the dream and CMA-ES: C by gradients in the real world"""
+    """stage 4 of the last round, between the dream and CMA-ES: C by gradients in the real world"""
     guards: GuardsConfig = field(default_factory=GuardsConfig)
     """against a C that lives off what M gets wrong, in the dreams that it learns in"""
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
@@ -101,8 +103,9 @@ class Experiment:
 
     @property
     def dreams_to_learn(self) -> bool:
-        """Whether C learns by gradients in the dream, in the first pass or in a later round."""
-        return self.gradient.updates > 0 or (self.rounds.count > 0 and self._updates_in_a_round > 0)
+        """Whether C learns by gradients in the dream, in the first pass, in a later round or at the end."""
+        later = self.rounds.count > 0 and self._updates_in_a_round > 0
+        return self.gradient.updates > 0 or later or self.settle.updates > 0
 
     @property
     def _updates_in_a_round(self) -> int:

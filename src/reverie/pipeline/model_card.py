@@ -87,6 +87,7 @@ def _how(card: Card) -> str:
     plan = card.experiment.in_round(card.experiment.rounds.count)
     learned = {"ppo": "policy gradients", "backprop": "backpropagation through the dream"}[plan.gradient.method]
     ways = [learned] * (plan.gradient.updates > 0)
+    ways += ["more of it on other terms (`settle`)"] * (plan.settle.updates > 0)
     ways += ["policy gradients in the real world"] * (plan.finetune.updates > 0)
     ways += ["CMA-ES"] * (plan.evolution.generations > 0)
     return ", then by ".join(ways) or "what it began with"

@@ -10,7 +10,7 @@ from reverie.controller.config import ControllerConfig
 from reverie.dreaming.config import DreamConfig, GuardsConfig
 from reverie.errors import ReverieError
 from reverie.evolution.config import EvolutionConfig
-from reverie.gradient.config import FinetuneConfig, GradientConfig
+from reverie.gradient.config import FinetuneConfig, GradientConfig, SettleConfig
 from reverie.memory.config import MemoryConfig
 from reverie.pipeline.experiment import PRESETS, Experiment, Preset
 from reverie.pipeline.rounds import RoundsConfig
@@ -44,6 +44,7 @@ def make_experiment(world: str, preset: str = "quick", *, seed: int = 0, evolve_
         dream=settings.dream,
         evolution=replace(settings.evolution, where=where),
         gradient=settings.gradient,
+        settle=settings.settle,
         finetune=settings.finetune,
         guards=settings.guards,
         rounds=settings.rounds,
@@ -63,6 +64,7 @@ class _Settings:
     dream: DreamConfig
     evolution: EvolutionConfig
     gradient: GradientConfig = field(default_factory=GradientConfig)
+    settle: SettleConfig = field(default_factory=SettleConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     guards: GuardsConfig = field(default_factory=GuardsConfig)
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
@@ -141,10 +143,11 @@ def _dreamt_car() -> _Settings:
         collect=CollectConfig(episodes=800, max_steps=300, policies=("random-network", "brownian", "held")),
         vision=VisionConfig(learning_rate=1e-3, final_learning_rate=1e-4, updates=5000),
         memory=MemoryConfig(window=100, updates=3000, decay=0.9987),
-        controller=ControllerConfig(features="zh"),
+        controller=ControllerConfig(features="zh", sample_z=False),
         dream=DreamConfig(temperature=1.0, done="calibrated"),
         evolution=EvolutionConfig(generations=0),
         gradient=GradientConfig(updates=200),
+        settle=SettleConfig(updates=120, reward_limit=1.0),
         finetune=FinetuneConfig(patience=60),  # none by itself; after a lap with gaps there is nothing left to learn
         guards=GuardsConfig(starts="anywhere", steps=250),
         rounds=RoundsConfig(

@@ -108,6 +108,11 @@ class RunFolder:
         return self._folder(self.round) / "gradient"
 
     @property
+    def settle(self) -> Path:
+        """What C learned in the dream of the last round after that, on other terms: checkpoints and metrics."""
+        return self._folder(self.round) / "settle"
+
+    @property
     def finetune(self) -> Path:
         """What C learned in the real world by gradients, in the last round: checkpoints and metrics."""
         return self._folder(self.round) / "finetune"
@@ -261,11 +266,13 @@ def _extended(run: RunFolder, experiment: Experiment) -> RunFolder:
         raise ReverieError(
             f"{run.reproduced} holds a table of the run as it ended after round {run.round}; move it away to add rounds"
         )
-    if run.experiment.finetune.updates:
-        raise ReverieError(
-            f"C of {run.path} has been fine-tuned in the real world after round {run.round}, its last; choose another "
-            "run folder for more rounds"
-        )
+    for what in ("settled in the dream", "fine-tuned in the real world"):
+        config = run.experiment.settle if what.startswith("settled") else run.experiment.finetune
+        if config.updates:
+            raise ReverieError(
+                f"C of {run.path} has been {what} after round {run.round}, its last; choose another run folder for "
+                "more rounds"
+            )
     longer = RunFolder(run.path, experiment, run.round)
     with _lock(run.path):
         for score in (run.scores / f"{name}.json" for name in ("agent", "dream")):

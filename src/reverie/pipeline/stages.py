@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +114,10 @@ def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None
         if run.plan.gradient.updates:
             dream = under_guards(run, arena_of(run, "dream"))
             params = learned(run.plan.gradient, dream, run.gradient, run.seed, params)
+        settle = run.experiment.settle
+        if run.is_last and settle.updates:
+            dream, config = under_guards(run, arena_of(run, "dream")), replace(run.plan.gradient, **asdict(settle))
+            params = learned(config, dream, run.settle, run.seed, params)
         with Workers(workers) as pool:
             if run.is_last and run.experiment.finetune.updates:
                 params = _finetuned(run, pool, params)
@@ -126,7 +130,13 @@ def _finetuned(run: RunFolder, pool: Workers, params: np.ndarray | None) -> np.n
 
     experiment = run.experiment
     place = (arena_of(run, "world"), run.finetune, run.seed, pool)
-    return finetune(experiment.finetune, experiment.gradient, *place, start=params, learned=run.gradient)
+    return finetune(
+        experiment.finetune,
+        experiment.gradient,
+        *place,
+        start=params,
+        learned=run.settle if experiment.settle.updates else run.gradient,
+    )
 
 
 def _member_start(run: RunFolder, number: int, folder: Path) -> MDNRNN | None:

@@ -69,7 +69,7 @@ def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
 
 
 def _round_checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
-    for folder in (run.vision, run.memory, *run.members, run.gradient, run.finetune, run.controller):
+    for folder in (run.vision, run.memory, *run.members, run.gradient, run.settle, run.finetune, run.controller):
         yield _each(folder, "step-*.json", load_checkpoint)
         yield _each(folder, "metrics.jsonl", read_metrics)
     for kind in ("part-*.safetensors", "mirrored-*.safetensors"):

@@ -39,7 +39,7 @@ def budget_of(work: Work, row: Row) -> Budget | None:
     folders = search_folders(work, row)
     if not folders:
         return None
-    beside = [folder.with_name(name) for folder in folders for name in ("gradient", "finetune")]
+    beside = [folder.with_name(name) for folder in folders for name in ("gradient", "settle", "finetune")]
     learned, searched = ([_rows(folder) for folder in found] for found in (beside, folders))
     last = [rows[-1] for rows in (*learned, *searched) if rows]
     return Budget(

@@ -72,10 +72,10 @@ class Work:
         on_the_same_m = in_the_same_dream and not player.untrained
         of_the_same_shape = self.controller(player) == experiment.controller
         from_scratch = experiment.rounds.count == 0 and experiment.start_from is None
-        in_dreams_alone = experiment.finetune.updates == 0
+        in_one_go = experiment.settle.updates == experiment.finetune.updates == 0
         the_same_way = (self.gradient(player), self.evolution(player)) == (experiment.gradient, experiment.evolution)
         the_same = on_the_same_m and of_the_same_shape and the_same_way
-        return the_same and from_scratch and in_dreams_alone
+        return the_same and from_scratch and in_one_go
 
     def is_dreamt(self, row: Row) -> bool:
         """Whether it is scored in a dream too: who was evolved there, and the main agent where M can be dreamt."""
@@ -97,8 +97,9 @@ class Work:
         return self.run.experiment.dream.temperature if given is None else given
 
     def controller(self, player: Evolved) -> ControllerConfig:
-        """The shape of a row's C."""
-        return player.controller or self.run.experiment.controller
+        """The shape of a row's C; what it sees of z is what the run's own C sees."""
+        own = self.run.experiment.controller
+        return own if player.controller is None else replace(player.controller, sample_z=own.sample_z)
 
     def folder_of(self, row: Row) -> RowFolder:
         """A row's own; that of an earlier one where both are the same computation."""
