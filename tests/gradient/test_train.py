@@ -130,6 +130,15 @@ def test_it_begins_at_the_parameters_that_it_is_given(tmp_path: Path) -> None:
     np.testing.assert_allclose(near, start, atol=1e-4)
 
 
+@pytest.mark.parametrize("stop", [1, 3, 4, 5])
+def test_c_ends_as_the_mean_of_its_last_updates(stop: int, tmp_path: Path) -> None:
+    made, config = [engine(spec=parts.PREDICTED)], replace(CONFIG, updates=5, checkpoint_every=1)
+    each = [learn(replace(config, updates=count), made, tmp_path / f"{count}", 1) for count in (3, 4, 5)]
+    config = replace(config, average=3)
+    learn(replace(config, updates=stop), made, tmp_path / "averaged", 1)
+    np.testing.assert_array_equal(learn(config, made, tmp_path / "averaged", 1), np.mean(each, 0))
+
+
 @pytest.mark.parametrize("method", get_args(Method))
 def test_what_a_step_brings_beyond_the_limit_does_not_count(method: Method, tmp_path: Path) -> None:
     made = [engine(spec=parts.PREDICTED)]

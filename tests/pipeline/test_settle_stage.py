@@ -1,0 +1,87 @@
+"""C that learns on in the last round's dream on other terms, as a part of a run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reverie.errors import ReverieError
+from reverie.files.checkpoint import latest_checkpoint
+from reverie.gradient.config import SettleConfig
+from reverie.pipeline import stages
+from reverie.pipeline.opening import load_params
+from reverie.pipeline.run import run
+from reverie.pipeline.run_folder import create_run, open_run
+from reverie.pipeline.verify import verify_run
+from tests.pipeline.test_gradient_stage import GRADIENT, ONLY
+from tests.pipeline.test_rounds import small
+
+WORDS = (*GRADIENT, *ONLY, "--rounds.gradient-updates", "1")
+SETTLE = ("--settle.updates", "3", "--settle.average", "2", "--settle.reward-limit", "0.5")
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("settle") / "run"
+    run(small(*WORDS, *SETTLE), path, workers=0)
+    return path
+
+
+def test_the_last_round_settles_from_where_its_gradients_left_c(settled: Path) -> None:
+    first, last = open_run(settled).at(0), open_run(settled)
+    assert not first.settle.exists()
+    found = latest_checkpoint(last.settle)
+    assert found is not None
+    assert found.step == 3
+    assert (found.state["reward_limit"], found.state["average"]) == (0.5, 2)
+    passed = found.arrays["passed"]
+    assert len(passed) == 2
+    np.testing.assert_array_equal(load_params(last), passed.mean(0))
+    learned = latest_checkpoint(last.gradient)
+    assert learned is not None
+    sizes = np.concatenate([np.repeat(learned.arrays["model.scale"], 1), [1.0]])
+    moved = passed[-1] - learned.arrays["model.scaled"] / sizes
+    assert 0 < np.abs(moved).max() < 0.3
+
+
+def test_what_is_damaged_is_found(settled: Path) -> None:
+    assert verify_run(settled) == []
+    file = next(open_run(settled).settle.glob("step-*.safetensors"))
+    content = file.read_bytes()
+    file.write_bytes(content[:-20])
+    try:
+        assert [problem.file for problem in verify_run(settled)] == [str(file)]
+    finally:
+        file.write_bytes(content)
+
+
+def test_begun_again_it_ends_with_the_same_bits(settled: Path, tmp_path: Path) -> None:
+    again = tmp_path / "run"
+    shutil.copytree(settled, again)
+    last = open_run(again)
+    shutil.rmtree(last.settle)
+    shutil.rmtree(last.controller)
+    stages.controller(last, 0)
+    np.testing.assert_array_equal(load_params(last), load_params(open_run(settled)))
+
+
+def test_more_rounds_are_refused(settled: Path) -> None:
+    with pytest.raises(ReverieError, match=r"has been settled in the dream after round 1, its last; choose another"):
+        create_run(settled, small(*WORDS, *SETTLE, "--rounds.count", "2"))
+    assert open_run(settled).round == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"updates": -1}, "settle.updates is -1, expected at least 0"),
+        ({"average": 0}, "settle.average is 0, expected at least 1"),
+        ({"reward_limit": -2.0}, "settle.reward_limit is -2.0, expected a finite number above 0, or none"),
+    ],
+)
+def test_bad_settings_are_refused(change: dict[str, float], message: str) -> None:
+    with pytest.raises(ReverieError, match=message):
+        SettleConfig(**change)  # type: ignore[arg-type]
