@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from reverie.controller.file import load_controller, save_controller
+from reverie.controller.model import Controller
 from reverie.errors import ReverieError
+from reverie.evolution.train import BEST_FILE
 from reverie.files.checkpoint import latest_checkpoint
 from reverie.gradient.config import SettleConfig
 from reverie.pipeline import stages
+from reverie.pipeline.driving import Driving
 from reverie.pipeline.opening import load_params
 from reverie.pipeline.run import run
 from reverie.pipeline.run_folder import create_run, open_run
 from reverie.pipeline.verify import verify_run
+from reverie.worlds.registry import world_spec
 from tests.pipeline.test_gradient_stage import GRADIENT, ONLY
 from tests.pipeline.test_rounds import small
 
@@ -42,7 +48,7 @@ def test_the_last_round_settles_from_where_its_gradients_left_c(settled: Path) -
     np.testing.assert_array_equal(load_params(last), passed.mean(0))
     learned = latest_checkpoint(last.gradient)
     assert learned is not None
-    sizes = np.concatenate([np.repeat(learned.arrays["model.scale"], 1), [1.0]])
+    sizes = np.append(learned.arrays["model.scale"], 1.0)
     moved = passed[-1] - learned.arrays["model.scaled"] / sizes
     assert 0 < np.abs(moved).max() < 0.3
 
@@ -85,3 +91,14 @@ def test_more_rounds_are_refused(settled: Path) -> None:
 def test_bad_settings_are_refused(change: dict[str, float], message: str) -> None:
     with pytest.raises(ReverieError, match=message):
         SettleConfig(**change)  # type: ignore[arg-type]
+
+
+def test_what_a_round_collects_is_driven_with_z_drawn(settled: Path, tmp_path: Path) -> None:
+    """As M learns of it, whatever C sees when it is scored."""
+    last = open_run(settled)
+    shape, params = load_controller(last.controller / BEST_FILE)
+    quiet = Controller(replace(shape.config, sample_z=False), shape.feature_size, shape.actions)
+    save_controller(tmp_path / BEST_FILE, quiet, params)
+    spec = world_spec(last.experiment.world)
+    drivers = Driving(last.vision, last.memory, tmp_path / BEST_FILE, 0.0)(spec, 2)
+    assert drivers.agent.senses.config == replace(quiet.config, sample_z=True)
