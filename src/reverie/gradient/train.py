@@ -162,9 +162,8 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0
-    found = {"method": "ppo", "last_spread": None, "average": 1} | dict(
-        checkpoint.state
-    )  # those of before there were others
+    before = {"method": "ppo", "last_spread": None, "average": 1}  # of trainings from before there were others
+    found = before | dict(checkpoint.state)
     require_same(folder, "a training of C", found, settings)
     unpack(checkpoint.arrays, learner, optimizer, source=folder)
     prefix = "dreams."

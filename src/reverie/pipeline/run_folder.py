@@ -266,9 +266,12 @@ def _extended(run: RunFolder, experiment: Experiment) -> RunFolder:
         raise ReverieError(
             f"{run.reproduced} holds a table of the run as it ended after round {run.round}; move it away to add rounds"
         )
-    for what in ("settled in the dream", "fine-tuned in the real world"):
-        config = run.experiment.settle if what.startswith("settled") else run.experiment.finetune
-        if config.updates:
+    settle, finetune = run.experiment.settle, run.experiment.finetune
+    for what, updates in {
+        "settled in the dream": settle.updates,
+        "fine-tuned in the real world": finetune.updates,
+    }.items():
+        if updates:
             raise ReverieError(
                 f"C of {run.path} has been {what} after round {run.round}, its last; choose another run folder for "
                 "more rounds"
