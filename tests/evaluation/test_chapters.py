@@ -155,6 +155,23 @@ def test_what_c_took_is_told_of_all_rounds(tmp_path: Path) -> None:
         ("wall time", "1 min 35 s"),
     ]
     assert section["rounds"] == 3
+    assert not section["settled"]
+
+
+@pytest.mark.parametrize(("rounds", "said"), [(1, "where C began to settle."), (2, "and where C began to settle in")])
+def test_settling_counts_as_dreamt_and_is_no_round(rounds: int, said: str, tmp_path: Path) -> None:
+    rows = [{"step": 5, "dream_steps": 1000, "mean": 300.0}, {"step": 10, "dream_steps": 2000, "mean": 400.0}]
+    *learned, settled = [write_metrics(tmp_path / f"g{i}", rows) for i in range(rounds + 1)]
+    inputs = ReportInputs(DOOM, gradient_metrics=learned, settle_metrics=settled)
+    section = chapters.controller(inputs)
+    assert section is not None
+    steps = 2000 * (rounds + 1)
+    assert section["facts"] == [
+        ("updates by gradients", f"{steps // 200}"),
+        ("steps dreamt for them", f"{steps:,}"),
+    ]
+    assert section["rounds"] == rounds
+    assert said in render(inputs)
 
 
 @pytest.mark.parametrize(

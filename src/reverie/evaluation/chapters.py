@@ -154,7 +154,8 @@ def _agreement(actions: ActionCalibration) -> str:
 
 def controller(inputs: ReportInputs) -> Section | None:
     """How C learned by gradients and how it evolved, as far as it did, its rounds in turn; beside the published run."""
-    evolved, learned = map(read_in_turn, (inputs.controller_metrics, inputs.gradient_metrics))
+    settled = [inputs.settle_metrics] if inputs.settle_metrics else []
+    evolved, learned = map(read_in_turn, (inputs.controller_metrics, [*inputs.gradient_metrics, *settled]))
     paper = published(inputs.world.name)
     label = f"paper's mean, in the {paper.fitness_where}"
     curve = figures.fitness_curve(evolved, inputs.unit, inputs.evolved_in, paper.fitness, label)
@@ -164,6 +165,8 @@ def controller(inputs: ReportInputs) -> Section | None:
     if curve is None and learning is None and tuning is None:
         return None
     facts = [*_gradient_facts(learned), *_finetune_facts(tuned), *_evolution_facts(inputs, evolved)]
+    turns = 1 + max(row["turn"] for row in (*learned, *tuned, *evolved))  # a settling is one, and no round
+    counts = len(inputs.gradient_metrics), len(inputs.controller_metrics)
     if wall := sum(seconds for stage, seconds in inputs.seconds.items() if stage.split(",")[0] == "controller"):
         facts.append(("wall time", duration(wall)))
     return {
@@ -172,7 +175,8 @@ def controller(inputs: ReportInputs) -> Section | None:
         "tuning": tuning,
         "where": inputs.evolved_in,
         "parameters": inputs.controller_parameters,
-        "rounds": 1 + max(row["turn"] for row in (*learned, *tuned, *evolved)),
+        "rounds": min(turns, max(1, *counts)),
+        "settled": any(row["turn"] == len(inputs.gradient_metrics) for row in learned),
         "alone": not evolved and _generations(inputs.config) == 0,
         "facts": facts,
     }

@@ -52,6 +52,7 @@ class ReportInputs:
     vision_metrics: Path | None = None
     memory_metrics: Path | None = None
     gradient_metrics: Sequence[Path] = ()
+    settle_metrics: Path | None = None
     finetune_metrics: Path | None = None
     controller_metrics: Sequence[Path] = ()
     rounds: Sequence[RoundFilmed] = ()

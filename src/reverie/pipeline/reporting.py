@@ -44,6 +44,7 @@ def _inputs(run: RunFolder) -> ReportInputs:
         vision_metrics=run.vision / "metrics.jsonl",
         memory_metrics=run.memory / "metrics.jsonl",
         gradient_metrics=[one.gradient / "metrics.jsonl" for one in rounds],
+        settle_metrics=run.settle / "metrics.jsonl",
         finetune_metrics=run.finetune / "metrics.jsonl",
         controller_metrics=[one.controller / "metrics.jsonl" for one in rounds],
         rounds=_rounds(rounds, store),
