@@ -51,7 +51,7 @@ def finetune(
     folder, arena = Path(folder), replace(arena, patience=config.patience)
     gradient = replace(gradient, epochs=config.epochs, batches=config.batches, trace=config.trace)
     learner = Learner(arena.controller_shape(), gradient, start, torch_seed(seed, "finetune", "weights"))
-    warm = learned is not None and _take_over(Path(learned), learner)
+    warm = learned is not None and _take_over(Path(learned), learner, start)
     optimizer = torch.optim.Adam(learner.parameters(), lr=config.learning_rate, fused=True)
     settings = asdict(config) | {"discount": gradient.discount, "seed": seed}
     kept = Kept(min(config.keep, config.updates), len(learner.params))
@@ -101,12 +101,17 @@ def _play(config: FinetuneConfig, arena: Arena, learner: Learner, seed: int, upd
     return episodes
 
 
-def _take_over(folder: Path, learner: Learner) -> bool:
-    """Go on from C and critic as the dream left them, where it did."""
+def _take_over(folder: Path, learner: Learner, start: np.ndarray | None) -> bool:
+    """Go on from critic, scales and spread as the dream left them, where it did, and from C at `start`.
+
+    The dream's own last C is another where it made a mean of its last ones.
+    """
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return False
     unpack(checkpoint.arrays, learner, source=folder)
+    if start is not None:
+        learner.put(start)
     return True
 
 

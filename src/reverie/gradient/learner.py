@@ -68,6 +68,11 @@ class Learner(nn.Module):
             self.reward_scale.copy_(deviation.sqrt().clamp_min(LEAST_REWARD))
             self.scaled.copy_(before * self._sizes())
 
+    def put(self, params: np.ndarray) -> None:
+        """C's parameters [n] are these now, whatever they were."""
+        with torch.no_grad():
+            self.scaled.copy_(torch.from_numpy(params).float() * self._sizes())
+
     def narrow(self, last: float | None, share: float) -> float:
         """Hold the spread at most where a geometric fall to `last` is after that `share`, 0 to 1, of all updates.
 
