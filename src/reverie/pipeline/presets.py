@@ -86,6 +86,8 @@ def _settings(world: str, preset: Preset, evolve_in: Where | None) -> _Settings:
         return _doom(preset)
     if base == "carracing":
         return _dreamt_car() if preset == "standard" and evolve_in != "world" else _carracing(preset)
+    if world == "Pendulum-v1" and preset in ("quick", "standard") and evolve_in != "world":
+        return _dreamt_pendulum()
     return _tiny(preset) if world == "tiny" else _gymnasium(world, preset)
 
 
@@ -226,6 +228,23 @@ def _tiny(preset: Preset) -> _Settings:
     )
 
 
+def _dreamt_pendulum() -> _Settings:
+    """Pendulum-v1, quick and standard: C learns to swing up in the dream alone, by gradients, in rounds."""
+    small: dict[str, Any] = {"latent_size": 16, "batch_size": 32, "updates": 1200}
+    return _Settings(
+        survival=False,
+        collect=CollectConfig(episodes=150, max_steps=200, policies=("uniform", "held")),
+        vision=VisionConfig(**small, learning_rate=1e-3, final_learning_rate=1e-4, pixel_weight="change"),
+        memory=MemoryConfig(**small, action_size=1, hidden_size=128, window=100, learning_rate=2e-3, decay=0.9985),
+        controller=ControllerConfig(features="zh", sample_z=False),
+        dream=DreamConfig(temperature=1.0),
+        evolution=EvolutionConfig(generations=0),
+        gradient=GradientConfig(updates=150, dreams=1024, discount=0.98),
+        guards=GuardsConfig(starts="anywhere", steps=100),
+        rounds=RoundsConfig(count=4, episodes=50, memory_updates=800, gradient_updates=100, generations=0),
+    )
+
+
 def _gymnasium(world: str, preset: Preset) -> _Settings:
     """Any Gymnasium id: the car's sizes, M with the heads of a dream, C trained in it unless told otherwise."""
     from reverie.worlds.registry import world_spec
@@ -245,7 +264,11 @@ def _gymnasium(world: str, preset: Preset) -> _Settings:
             episodes=episodes, max_steps=min(spec.max_steps, 60 if small else 1000), policies=("uniform", "held")
         ),
         vision=VisionConfig(
-            learning_rate=1e-3, final_learning_rate=1e-4, batch_size=32 if small else 100, updates=vision_updates
+            learning_rate=1e-3,
+            final_learning_rate=1e-4,
+            batch_size=32 if small else 100,
+            updates=vision_updates,
+            pixel_weight="change",  # on a white page V never finds a thin line that moves by its few pixels alone
         ),
         memory=MemoryConfig(
             action_size=spec.actions.size,
