@@ -79,7 +79,7 @@ BAD_WORDS = [
     ("worlds --json", "unknown option '--json'; see reverie worlds --help"),
     ("reproduce", "{{doom,carracing}} is missing; see reverie reproduce --help"),
     ("reproduce tiny", "cannot reproduce 'tiny'; expected doom or carracing"),
-    ("study greed", "cannot study 'greed'; expected curiosity or absorption"),
+    ("study greed", "cannot study 'greed'; expected one of curiosity, absorption, guards"),
     ("study curiosity --seeds 0", "--seeds is 0; expected at least 1"),
     ("study absorption --weight 1", "--weight is curiosity's; leave it out"),
     ("study curiosity --weight 0", "--weight is 0.0; expected a number above 0"),

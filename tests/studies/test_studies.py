@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from reverie.cli import main
+from reverie.errors import ReverieError
 from reverie.evolution.arena import close_arenas
 from reverie.hardware import single_thread
 from reverie.pipeline.run_folder import open_run
 from reverie.pipeline.settings import differences, to_json
 from reverie.rollouts.store import Store
-from reverie.studies import absorption, curiosity
+from reverie.studies import absorption, curiosity, guards
 from reverie.studies.absorption import AbsorptionStudy, absorption_study
 from reverie.studies.curiosity import CuriosityStudy, cells_seen
+from reverie.studies.guards import GuardsStudy, guards_study
 from tests.runs import snapshot
 
 SMALL = [
@@ -111,3 +113,57 @@ def test_absorption_in_figures() -> None:
     table = study.table()
     assert "2 of 2" in table
     assert "M foresees 40.0 ± 0.0 % of the variance of the old C's actions." in table
+
+
+GUARDED = [
+    *SMALL[: SMALL.index("--rounds.count")],
+    *("--gradient.updates", "2", "--gradient.dreams", "4", "--gradient.window", "4", "--gradient.batches", "2"),
+]
+
+
+def test_guards_take_over_what_they_do_not_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(guards, "WORLD", "tiny")
+    study = guards_study(tmp_path, 1, GUARDED)
+    assert [trial.arm for trial in study.trials] == [arm.name for arm in guards.ARMS]
+    assert len({trial.dream for trial in study.trials}) > 5  # they learned on different terms
+    runs = {arm.name: open_run(guards._folder_of(tmp_path, arm.name, 0)) for arm in guards.ARMS}
+    plain = runs.pop("plain")
+    vision, memory = plain.vision / "step-00000003.safetensors", plain.memory / "step-00000004.safetensors"
+    for name, run in runs.items():
+        assert (run.vision / vision.name).read_bytes() == vision.read_bytes()
+        same = (run.memory / memory.name).read_bytes() == memory.read_bytes()
+        assert same == (name != "dropout 0.1"), name
+        changed = {line.split(":")[0] for line in differences(to_json(plain.experiment), to_json(run.experiment))}
+        (arm,) = [arm for arm in guards.ARMS if arm.name == name]
+        assert changed == {word.removeprefix("--") for word in arm.changes[::2]}
+    several, doubting = runs["three Ms"], runs["three Ms, doubt 0.5"]
+    for one, other in zip(several.members, doubting.members, strict=True):
+        assert (one / memory.name).read_bytes() == (other / memory.name).read_bytes()
+    before = snapshot(tmp_path)
+    assert guards_study(tmp_path, 1, GUARDED).as_dict() == study.as_dict()
+    after = snapshot(tmp_path)
+    assert {name: before[name] for name in before if "step-" in name} == {
+        name: after[name] for name in after if "step-" in name
+    }
+
+
+def test_a_guard_that_is_on_in_all_arms_is_no_arm(tmp_path: Path) -> None:
+    with pytest.raises(ReverieError, match=r"the study's arm 'temperature 1\.3' is what the settings say already"):
+        guards_study(tmp_path, 1, ["--dream.temperature", "1.3"])
+
+
+def test_guards_in_figures() -> None:
+    trials = [
+        guards.Trial(arm.name, seed, -100.0 * place, -300.0 - seed)
+        for place, arm in enumerate(guards.ARMS)
+        for seed in range(2)
+    ]
+    study = GuardsStudy(tuple(trials), (-1200.0, -1300.0))
+    found = study.as_dict()
+    assert found["arms"]["temperature 1.3"]["gap"] == {"mean": 200.5, "std": 0.5}
+    assert found["random"] == {"mean": -1250, "std": 50}
+    assert found["trials"][2] == {"arm": "temperature 1.3", "seed": 0, "dream": -100, "real": -300, "gap": 200}
+    (line,) = [line for line in study.table().splitlines() if "temperature" in line]
+    assert [cell.strip() for cell in line.strip("│┃ ").split("│")] == [
+        "temperature 1.3", "-100.0 ± 0.0", "-300.5 ± 0.5", "200.5 ± 0.5",
+    ]  # fmt: skip

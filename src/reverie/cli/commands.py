@@ -120,7 +120,7 @@ def _study(words: w.Study, settings: list[str]) -> Result:
     from reverie.files.atomic import write_json
 
     if words.name not in STUDIES:
-        raise ReverieError(f"cannot study {words.name!r}; expected {' or '.join(STUDIES)}")
+        raise ReverieError(f"cannot study {words.name!r}; expected one of {', '.join(STUDIES)}")
     if words.seeds < 1:
         raise ReverieError(f"--seeds is {words.seeds}; expected at least 1")
     if words.weight is not None and words.name != "curiosity":
@@ -144,7 +144,13 @@ def _study_absorption(words: w.Study, folder: Path, settings: list[str]) -> Any:
     return absorption_study(folder, words.seeds, settings, _workers(words.workers), words.device)
 
 
-STUDIES = {"curiosity": _study_curiosity, "absorption": _study_absorption}
+def _study_guards(words: w.Study, folder: Path, settings: list[str]) -> Any:
+    from reverie.studies.guards import guards_study
+
+    return guards_study(folder, words.seeds, settings, _workers(words.workers), words.device)
+
+
+STUDIES = {"curiosity": _study_curiosity, "absorption": _study_absorption, "guards": _study_guards}
 
 
 def _export(words: w.Export, settings: list[str]) -> Result:
@@ -306,7 +312,7 @@ COMMANDS = {
     "evaluate": Command("Evaluate", _evaluate, "Score a run's agent over unseen seeds, beside the random policy."),
     "reproduce": Command("Reproduce", _reproduce, "The paper's table beside ours, row by row. Run again to resume."),
     "study": Command(
-        "Study", _study, "Ablations over several seeds: what curiosity is worth, what M absorbs of C's skill.", True
+        "Study", _study, "Ablations over seeds: what curiosity and guards are worth, what M absorbs of C's skill.", True
     ),
     "export": Command("Export", _export, "Put a finished run's agent into a small folder of its own, to pass on."),
     "report": Command("Report", _report, "Write a run's report: one HTML file of pictures, curves, scores and videos."),

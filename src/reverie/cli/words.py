@@ -139,7 +139,7 @@ class Reproduce:
 class Study:
     """The words of `reverie study`."""
 
-    name: Annotated[Positional[str], arg(metavar="{curiosity,absorption}", help_behavior_hint="")]
+    name: Annotated[Positional[str], arg(metavar="{curiosity,absorption,guards}", help_behavior_hint="")]
     """what is taken away to see what it is worth"""
     run_dir: Annotated[Path | None, DisallowNone, arg(metavar="DIR", help_behavior_hint="")] = None
     """where its runs are kept, runs/study-NAME by default"""
