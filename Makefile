@@ -31,7 +31,7 @@ check:
 	$(BIN)/ruff format --check src tests docs/images
 	$(BIN)/ruff check src tests docs/images
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 fuzz: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --cases 10000
