@@ -29,6 +29,8 @@ SMALL = [
     *("--evolution.rescore-rollouts", "2", "--evaluation-episodes", "2", "--dream.max-steps", "12"),
     *("--rounds.count", "1", "--rounds.episodes", "8", "--rounds.memory-updates", "2", "--rounds.generations", "1"),
 ]
+LEARNING = ["--gradient.updates", "2", "--gradient.dreams", "4", "--gradient.window", "4", "--gradient.batches", "2"]
+GUARDED = [*SMALL[: SMALL.index("--rounds.count")], *LEARNING]
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +44,9 @@ def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 def test_curiosity_by_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["study", "curiosity", "--seeds", "1", "--run-dir", str(tmp_path / "study"), "--workers", "0", "--json"]
+    few = ["--rounds.gradient-updates", "1", "--curiosity.population", "4", "--rounds.vision-updates", "2"]
     with pytest.raises(SystemExit) as stop:
-        main([*words, *SMALL, "--curiosity.population", "4", "--rounds.vision-updates", "2"])
+        main([*words, *SMALL, *LEARNING, *few])
     assert stop.value.code == 0, capsys.readouterr().err
     said = json.loads(capsys.readouterr().out)
     assert json.loads((tmp_path / "study" / "study.json").read_text()) == said
@@ -113,12 +116,6 @@ def test_absorption_in_figures() -> None:
     table = study.table()
     assert "2 of 2" in table
     assert "M foresees 40.0 ± 0.0 % of the variance of the old C's actions." in table
-
-
-GUARDED = [
-    *SMALL[: SMALL.index("--rounds.count")],
-    *("--gradient.updates", "2", "--gradient.dreams", "4", "--gradient.window", "4", "--gradient.batches", "2"),
-]
 
 
 def test_guards_take_over_what_they_do_not_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

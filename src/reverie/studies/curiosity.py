@@ -41,10 +41,11 @@ SETTINGS = (
     *("--vision.batch-size", "32", "--vision.updates", "300"),
     *("--memory.latent-size", "8", "--memory.hidden-size", "64", "--memory.batch-size", "32", "--memory.window", "50"),
     *("--memory.learning-rate", "5e-3", "--memory.decay", "0.995", "--memory.updates", "500"),
-    *("--evolution.population", "32", "--evolution.rollouts", "4", "--evolution.generations", "15"),
-    *("--evolution.rescore-every", "5", "--evolution.rescore-rollouts", "32"),
-    *("--rounds.count", "6", "--rounds.episodes", "32", "--rounds.vision-updates", "150"),
-    *("--rounds.memory-updates", "400", "--rounds.generations", "15", "--evaluation-episodes", "50"),
+    *("--controller.sample-z", "false", "--guards.starts", "anywhere", "--guards.steps", "75"),
+    *("--gradient.updates", "60", "--gradient.dreams", "512", "--gradient.batches", "4"),
+    *("--evolution.generations", "0", "--rounds.generations", "0", "--rounds.gradient-updates", "60"),
+    *("--rounds.count", "6", "--rounds.episodes", "32", "--rounds.vision-updates", "100"),
+    *("--rounds.memory-updates", "400", "--evaluation-episodes", "50"),
 )
 
 
