@@ -45,7 +45,7 @@ def test_an_agent_trained_in_its_dream_beats_random_in_the_real_world(tmp_path: 
 
 
 LITTLE = [
-    *("--preset", "tiny", "--workers", "0", "--evaluation-episodes", "3"),
+    *("--preset", "tiny", "--workers", "0", "--evaluation-episodes", "1"),
     *("--collect.episodes", "4", "--collect.max_steps", "20"),
     *("--vision.updates", "5", "--vision.batch_size", "8", "--memory.updates", "4", "--memory.batch_size", "4"),
     *("--memory.hidden_size", "16", "--evolution.population", "4", "--evolution.generations", "2"),
@@ -64,7 +64,7 @@ LITTLE = [
 def test_a_world_never_seen_runs_from_end_to_end(world: str, words: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     result = run(folder, world, *LITTLE, *words)
-    assert (result["world"], result["score"]["episodes"]) == (world, 3)
+    assert (result["world"], result["score"]["episodes"]) == (world, 1)
     assert (result["dream"] is None) == bool(words)
     assert np.isfinite(result["score"]["scores"]).all()
     assert verify_run(folder) == []

@@ -20,6 +20,7 @@ from reverie.files.checkpoint import Checkpoint, latest_checkpoint, load_arrays
 from reverie.files.metrics import read_metrics
 from reverie.pipeline.verify import verify_run
 from reverie.rollouts.store import Store
+from tests.pipeline.nursery import nursery
 from tests.runs import ENVIRONMENT, ROOT, copy_run, reverie, small_run
 
 DYING = "tests.pipeline.dying"
@@ -116,14 +117,16 @@ MOMENTS: list[tuple[str, int, Callable[[Path], Any], Any]] = [
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small run, killed at every moment of the list and then brought to its end."""
-    run = tmp_path_factory.mktemp("resumed") / "run"
-    for target, call, look, expected in MOMENTS:
-        killed = reverie(target, str(call), *small_run(run), program=DYING)
-        assert killed.returncode == -9, (target, killed.stderr)
-        assert look(run) == expected, target
-        assert verify_run(run) == [], target
-    finished = reverie(*small_run(run))
-    assert finished.returncode == 0, finished.stderr
+    folder = tmp_path_factory.mktemp("resumed")
+    run = folder / "run"
+    with nursery(folder / "scratch") as launch:
+        for target, call, look, expected in MOMENTS:
+            code, printed = launch(*small_run(run), kill=(target, call))
+            assert code == -9, (target, printed)
+            assert look(run) == expected, target
+            assert verify_run(run) == [], target
+        code, printed = launch(*small_run(run))
+    assert code == 0, printed
     return run
 
 
