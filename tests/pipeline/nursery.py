@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -49,7 +50,8 @@ def _main(folder: Path) -> None:
     import_libraries()
     for number, line in enumerate(sys.stdin):
         kill, words = json.loads(line)
-        command = launch(words, folder / str(number), (lambda: kill_at(*kill)) if kill else (lambda: None))
+        prepare = partial(kill_at, *kill) if kill else lambda: None
+        command = launch(words, folder / str(number), prepare)
         print(json.dumps([command.wait(280), command.log.read_text()]), flush=True)
 
 
