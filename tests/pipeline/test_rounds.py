@@ -30,6 +30,7 @@ SMALL = [
     *("--evolution.population", "4", "--evolution.rollouts", "1", "--evolution.generations", "2"),
     *("--evolution.rescore-rollouts", "2", "--evaluation-episodes", "2"),
     *("--rounds.count", "2", "--rounds.episodes", "4", "--rounds.memory-updates", "3", "--rounds.generations", "1"),
+    *("--rounds.evaluation-episodes", "1"),
 ]
 
 
@@ -70,6 +71,7 @@ def test_a_round_does_as_the_first_pass_where_the_rounds_do_not_say() -> None:
         ("episodes", 0, "rounds.episodes is 0; expected at least 1"),
         ("memory_updates", 0, "rounds.memory_updates is 0; expected at least 1"),
         ("max_steps", 0, "rounds.max_steps is 0; expected at least 1"),
+        ("evaluation_episodes", 0, "rounds.evaluation_episodes is 0; expected at least 1"),
         ("noise", 1.5, "rounds.noise is 1.5; expected a chance, 0 to 1"),
     ],
 )
@@ -97,6 +99,9 @@ def test_every_round_is_scored_and_the_last_one_is_the_runs_own(iterated: Path) 
     files = {str(file.relative_to(iterated)) for file in iterated.rglob("scores/*.json")}
     rounds = {f"round-{number}/scores/{name}.json" for number in (0, 1) for name in ("agent", "dream")}
     assert files == rounds | {f"scores/{name}.json" for name in ("agent", "dream", "random")}
+    assert [folder.at(number).scored_episodes for number in (0, 1, 2)] == [1, 1, 2]
+    for at in map(folder.at, (0, 1, 2)):
+        assert {score.episodes for score in read_scores(at).values()} == {at.scored_episodes}
     assert (load_agent(folder).params.numpy() == load_params(folder).astype(np.float32)).all()
     assert {"collect", "collect, round 2", "controller, round 1"} <= set(folder.timings)
 

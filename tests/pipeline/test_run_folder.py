@@ -13,6 +13,7 @@ import torch
 import reverie
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files import atomic
+from reverie.files.checkpoint import digest_of
 from reverie.pipeline.presets import make_experiment
 from reverie.pipeline.run_folder import create_run, open_run
 from tests.files.crashes import cut_everywhere
@@ -122,7 +123,22 @@ def test_a_run_of_before_a_section_was_there_opens_as_it_was(tmp_path: Path) -> 
     content = json.loads((run.path / "config.json").read_text())
     for name in ("rounds", "mirror", "start_from", "start_digest"):
         del content["experiment"][name]
-    del content["experiment"]["finetune"], content["experiment"]["guards"]["earlier"], content["digest"]
-    del content["experiment"]["gradient"]["method"], content["experiment"]["gradient"]["last_spread"]
+    del content["experiment"]["finetune"], content["digest"]
     (run.path / "config.json").write_text(json.dumps(content))
+    assert create_run(run.path, TINY).experiment == TINY
+
+
+def test_a_run_of_before_a_setting_was_there_opens_as_it_was(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", TINY)
+    content = json.loads((run.path / "config.json").read_text())
+    del content["digest"]
+    later = {
+        "gradient": ("method", "last_spread", "average", "reward_limit"),
+        "guards": ("earlier",),
+        "rounds": ("evaluation_episodes",),
+    }
+    for section, names in later.items():
+        for name in names:
+            del content["experiment"][section][name]
+    (run.path / "config.json").write_text(json.dumps(content | {"digest": digest_of(content)}))
     assert create_run(run.path, TINY).experiment == TINY

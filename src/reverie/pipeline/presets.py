@@ -153,7 +153,13 @@ def _dreamt_car() -> _Settings:
         finetune=FinetuneConfig(patience=60),  # none by itself; after a lap with gaps there is nothing left to learn
         guards=GuardsConfig(starts="anywhere", steps=250),
         rounds=RoundsConfig(
-            count=3, episodes=150, max_steps=1000, memory_updates=2500, gradient_updates=150, generations=0
+            count=3,
+            episodes=150,
+            max_steps=1000,
+            memory_updates=2500,
+            gradient_updates=150,
+            generations=0,
+            evaluation_episodes=24,  # a hundred tracks take Gymnasium as long as M takes to learn
         ),
     )
 

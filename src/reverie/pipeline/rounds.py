@@ -28,10 +28,12 @@ class RoundsConfig:
     """updates that C learns on for by gradients in the dream, before it is evolved on; None: as in the first pass"""
     generations: int = 25
     """generations that C is evolved on for"""
+    evaluation_episodes: int | None = None
+    """episodes that C is scored over before the last round, the first pass included; None: as many as in the end"""
 
     def __post_init__(self) -> None:
         lowest = {"count": 0, "episodes": 1, "vision_updates": 0, "memory_updates": 1}
-        lowest |= {"gradient_updates": 0, "generations": 0, "max_steps": 1}
+        lowest |= {"gradient_updates": 0, "generations": 0, "max_steps": 1, "evaluation_episodes": 1}
         for name, least in lowest.items():
             value = getattr(self, name)
             if value is not None and value < least:

@@ -27,8 +27,9 @@ CONFIG, VERSIONS, TIMINGS, LOCK = "config.json", "versions.json", "timings.json"
 LIBRARIES = ("torch", "numpy", "gymnasium", "cma", "blosc2", "safetensors", "vizdoom", "envpool", "box2d")
 SHOWN_DIFFERENCES = 4
 CAME_LATER = {
-    "gradient": {"method": "ppo", "last_spread": None},
+    "gradient": {"method": "ppo", "last_spread": None, "average": 1, "reward_limit": None},
     "guards": {"earlier": 0},
+    "rounds": {"evaluation_episodes": None},
 }  # settings, and what all was like before
 
 
@@ -65,6 +66,12 @@ class RunFolder:
     def is_last(self) -> bool:
         """Whether no round follows: what it ends with is what the run ends with."""
         return self.round == self.experiment.rounds.count
+
+    @property
+    def scored_episodes(self) -> int:
+        """How many episodes this round's C is scored over."""
+        before = None if self.is_last else self.experiment.rounds.evaluation_episodes
+        return before or self.experiment.evaluation_episodes
 
     @property
     def rollouts(self) -> Path:

@@ -60,7 +60,7 @@ def evaluate(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 5: the run's own scores, one file each; those that are there stay."""
     _require_evolved(run)
     experiment = run.experiment
-    episodes = experiment.evaluation_episodes
+    episodes = run.scored_episodes
     with run.timed("evaluate"), Workers(workers) as pool:
         found = read_scores(run)
         if "random" not in found and run.is_last:
