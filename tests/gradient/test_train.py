@@ -329,6 +329,10 @@ def test_endless_dreams_are_the_engines_dreams() -> None:
         ({"method": "reinforce"}, "gradient.method is 'reinforce', expected ppo or backprop"),
         ({"clip": 0.0}, "gradient.clip is 0.0, expected a finite number above 0"),
         ({"last_spread": 0.5}, r"gradient.last_spread is 0.5, expected above 0, at most 0.35, or none"),
+        (
+            {"divergence_limit": 0.0},
+            "gradient.divergence_limit is 0.0, expected a finite number above 0, or none",
+        ),
         ({"reward_limit": 0.0}, "gradient.reward_limit is 0.0, expected a finite number above 0, or none"),
         ({"entropy": -1.0}, "gradient.entropy is -1.0, expected a finite number, at least 0"),
     ],

@@ -133,7 +133,7 @@ def test_a_run_of_before_a_setting_was_there_opens_as_it_was(tmp_path: Path) -> 
     content = json.loads((run.path / "config.json").read_text())
     del content["digest"]
     later = {
-        "gradient": ("method", "last_spread", "average", "reward_limit"),
+        "gradient": ("method", "last_spread", "average", "reward_limit", "divergence_limit"),
         "guards": ("earlier",),
         "rounds": ("evaluation_episodes",),
     }

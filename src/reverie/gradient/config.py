@@ -40,6 +40,9 @@ class GradientConfig:
     """what a dreamt step brings beyond it does not count, so that C gains nothing by haste; None: all of it counts"""
     clip: float = 0.2
     """how far an update of PPO may change the odds of an action"""
+    divergence_limit: float | None = None
+    """a step of PPO that takes the odds of C's actions further than this (KL, in nats) from where they were when the
+    update began is shortened until it does not: one far too long wipes out what C has learned. None: none is"""
     entropy: float = 0.002
     """the weight of the policy's entropy, which keeps it trying things"""
     last_spread: float | None = None
@@ -71,6 +74,12 @@ class GradientConfig:
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected a finite number above 0")
         _require_limit("gradient", self.reward_limit)
+        if self.divergence_limit is not None and not (
+            math.isfinite(self.divergence_limit) and self.divergence_limit > 0
+        ):
+            raise ReverieError(
+                f"gradient.divergence_limit is {self.divergence_limit}, expected a finite number above 0, or none"
+            )
         _require_spread("gradient", self.last_spread)
         if not (math.isfinite(self.entropy) and self.entropy >= 0):
             raise ReverieError(f"gradient.entropy is {self.entropy}, expected a finite number, at least 0")

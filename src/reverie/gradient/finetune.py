@@ -70,7 +70,7 @@ def finetune(
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * (1 - update / config.updates)
             generator = torch.Generator().manual_seed(torch_seed(seed, "finetune", update))
-            entropy = improve(learner, optimizer, experience, gradient, generator, update)
+            entropy, _ = improve(learner, optimizer, experience, gradient, generator, update)
 
             returns, steps = episodes.reward.sum(0, dtype=np.float64), steps + int(episodes.length.sum())
             kept.add(played, float(returns.mean()))

@@ -73,6 +73,12 @@ class Learner(nn.Module):
         with torch.no_grad():
             self.scaled.copy_(torch.from_numpy(params).float() * self._sizes())
 
+    def move(self, scaled: Tensor, log_spread: Tensor) -> None:
+        """C's parameters, as they are scaled, and its spread are these now."""
+        with torch.no_grad():
+            self.scaled.copy_(scaled)
+            self.log_spread.copy_(log_spread)
+
     def narrow(self, last: float | None, share: float) -> float:
         """Hold the spread at most where a geometric fall to `last` is after that `share`, 0 to 1, of all updates.
 

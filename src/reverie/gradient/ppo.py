@@ -9,6 +9,8 @@ from reverie.gradient.config import GradientConfig
 from reverie.gradient.dreams import AllDreams
 from reverie.gradient.learner import Experience, Learner, advantages, counted, loss_of, require_finite
 
+HALVINGS = 8  # of a step of C that is too long, the last of which leaves nothing of it
+
 
 def update(
     dreams: AllDreams,
@@ -23,8 +25,9 @@ def update(
     Returns what the dreams that ended in it have brought, and the metrics entropy and explained.
     """
     experience, ended = _dream(dreams, learner, config, generator)
-    entropy = improve(learner, optimizer, experience, config, generator, number)
-    return ended, {"entropy": entropy, "explained": explained(experience)}
+    entropy, shortened = improve(learner, optimizer, experience, config, generator, number)
+    values = {"entropy": entropy, "explained": explained(experience)}
+    return ended, values if config.divergence_limit is None else values | {"shortened": shortened}
 
 
 @torch.no_grad()
@@ -62,21 +65,57 @@ def improve(
     config: GradientConfig,
     generator: torch.Generator,
     number: int,
-) -> float:
-    """PPO's passes over the experience; returns the policy's entropy in the last of them."""
-    count, entropies, found = len(experience.returns), list[Tensor](), experience.advantage
+) -> tuple[float, float]:
+    """PPO's passes over the experience.
+
+    Returns the policy's entropy in the last of them, and the share of C's steps that were shortened; the critic's never
+    are.
+    """
+    count, entropies, found, shortened = len(experience.returns), list[Tensor](), experience.advantage, 0
     experience = experience._replace(advantage=(found - found.mean()) / found.std().clamp_min(1e-8))
     for _ in range(config.epochs):
         entropies.clear()
         order = torch.randperm(count, generator=generator, device=experience.returns.device)
         for index in order.chunk(config.batches):
-            loss, entropy = loss_of(learner, Experience(*(part[index] for part in experience)), config)
+            some = Experience(*(part[index] for part in experience))
+            loss, entropy = loss_of(learner, some, config)
             require_finite("loss", loss.item(), config, number)
             optimizer.zero_grad()
             loss.backward()
+            before = learner.scaled.detach().clone(), learner.log_spread.detach().clone()
             optimizer.step()
+            if config.divergence_limit is not None:
+                shortened += _shorten(learner, some, *before, config.divergence_limit)
             entropies.append(entropy)
-    return float(torch.stack(entropies).mean())
+    return float(torch.stack(entropies).mean()), shortened / (config.epochs * config.batches)
+
+
+@torch.no_grad()
+def _shorten(learner: Learner, some: Experience, scaled: Tensor, log_spread: Tensor, limit: float) -> bool:
+    """Halve C's last step, from what it was before, until its odds are within the limit; False where they are.
+
+    After `HALVINGS` in vain the step is undone.
+    """
+    if divergence(learner, some) <= limit:
+        return False
+    step, widening = learner.scaled - scaled, learner.log_spread - log_spread
+    for halving in range(1, HALVINGS + 1):
+        part = 0.5**halving if halving < HALVINGS else 0.0
+        learner.move(scaled + part * step, log_spread + part * widening)
+        if divergence(learner, some) <= limit:
+            break
+    return True
+
+
+@torch.no_grad()
+def divergence(learner: Learner, some: Experience) -> float:
+    """How far C's odds are from those that the experience was drawn by: KL(then || now) in nats.
+
+    Estimated from the choices drawn, as mean(ratio - 1 - log ratio), which is never below 0.
+    """
+    now, _ = learner.policy.odds(learner.outputs(some.features), learner.log_spread, some.choice)
+    change = now - some.log_chance
+    return float((change.exp() - 1 - change).mean())
 
 
 def explained(experience: Experience) -> float:

@@ -162,8 +162,8 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0
-    before = {"method": "ppo", "last_spread": None, "average": 1}  # of trainings from before there were others
-    found = before | dict(checkpoint.state)
+    before = {"method": "ppo", "last_spread": None, "average": 1, "reward_limit": None, "divergence_limit": None}
+    found = before | dict(checkpoint.state)  # of trainings from before there were others
     require_same(folder, "a training of C", found, settings)
     unpack(checkpoint.arrays, learner, optimizer, source=folder)
     prefix = "dreams."

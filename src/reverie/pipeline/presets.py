@@ -148,7 +148,7 @@ def _dreamt_car() -> _Settings:
         controller=ControllerConfig(features="zh", sample_z=False),
         dream=DreamConfig(temperature=1.0, done="calibrated"),
         evolution=EvolutionConfig(generations=0),
-        gradient=GradientConfig(updates=200),
+        gradient=GradientConfig(updates=200, divergence_limit=0.1),
         settle=SettleConfig(updates=120, reward_limit=1.0),
         finetune=FinetuneConfig(patience=60),  # none by itself; after a lap with gaps there is nothing left to learn
         guards=GuardsConfig(starts="anywhere", steps=250),

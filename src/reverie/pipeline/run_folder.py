@@ -27,7 +27,7 @@ CONFIG, VERSIONS, TIMINGS, LOCK = "config.json", "versions.json", "timings.json"
 LIBRARIES = ("torch", "numpy", "gymnasium", "cma", "blosc2", "safetensors", "vizdoom", "envpool", "box2d")
 SHOWN_DIFFERENCES = 4
 CAME_LATER = {
-    "gradient": {"method": "ppo", "last_spread": None, "average": 1, "reward_limit": None},
+    "gradient": {"method": "ppo", "last_spread": None, "average": 1, "reward_limit": None, "divergence_limit": None},
     "guards": {"earlier": 0},
     "rounds": {"evaluation_episodes": None},
 }  # settings, and what all was like before
