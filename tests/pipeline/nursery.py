@@ -43,7 +43,6 @@ def nursery(folder: Path) -> Iterator[Launch]:
             return code, printed
 
         yield run
-        asked.close()
 
 
 def _main(folder: Path) -> None:

@@ -73,13 +73,8 @@ class GradientConfig:
         for name in ("clip", "learning_rate", "critic_learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected a finite number above 0")
-        _require_limit("gradient", self.reward_limit)
-        if self.divergence_limit is not None and not (
-            math.isfinite(self.divergence_limit) and self.divergence_limit > 0
-        ):
-            raise ReverieError(
-                f"gradient.divergence_limit is {self.divergence_limit}, expected a finite number above 0, or none"
-            )
+        _require_limit("gradient.reward_limit", self.reward_limit)
+        _require_limit("gradient.divergence_limit", self.divergence_limit)
         _require_spread("gradient", self.last_spread)
         if not (math.isfinite(self.entropy) and self.entropy >= 0):
             raise ReverieError(f"gradient.entropy is {self.entropy}, expected a finite number, at least 0")
@@ -103,7 +98,7 @@ class SettleConfig:
         for name, lowest in {"updates": 0, "average": 1}.items():
             if getattr(self, name) < lowest:
                 raise ReverieError(f"settle.{name} is {getattr(self, name)}, expected at least {lowest}")
-        _require_limit("settle", self.reward_limit)
+        _require_limit("settle.reward_limit", self.reward_limit)
 
 
 @dataclass(frozen=True)
@@ -151,9 +146,9 @@ def _require_spread(section: str, spread: float | None) -> None:
         raise ReverieError(f"{section}.last_spread is {spread}, expected above 0, at most {FIRST_SPREAD}, or none")
 
 
-def _require_limit(section: str, limit: float | None) -> None:
+def _require_limit(name: str, limit: float | None) -> None:
     if limit is not None and not (math.isfinite(limit) and limit > 0):
-        raise ReverieError(f"{section}.reward_limit is {limit}, expected a finite number above 0, or none")
+        raise ReverieError(f"{name} is {limit}, expected a finite number above 0, or none")
 
 
 LOWEST = {

@@ -22,7 +22,8 @@ def update(
 ) -> tuple[list[float], dict[str, float]]:
     """Improve C and the critic on a window of every dream; `number` is the update's, from 0.
 
-    Returns what the dreams that ended in it have brought, and the metrics entropy and explained.
+    Returns what the dreams that ended in it have brought, and the metrics entropy, explained and (under a limit)
+    shortened.
     """
     experience, ended = _dream(dreams, learner, config, generator)
     entropy, shortened = improve(learner, optimizer, experience, config, generator, number)
