@@ -122,7 +122,7 @@ BAD_WORDS = [
     ("run tiny --vision.updates 3 4", "vision.updates has 2 values, expected one: a whole number"),
     (
         "run tiny --vision.updates -4",
-        "vision.updates is -4, expected a whole number of at least 1; change it in the configuration",
+        "vision.updates is -4, expected a whole number of at least 0; change it in the configuration",
     ),
     ("run tiny --vision.final_learning_rate x", "vision.final_learning_rate is 'x', expected a number or none"),
     ("run tiny --memory.done_head maybe", "memory.done_head is 'maybe', expected true or false"),

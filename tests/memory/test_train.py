@@ -192,6 +192,15 @@ def test_training_begins_at_the_weights_that_are_given(tmp_path: Path) -> None:
         assert torch.equal(weight, begun.get_parameter(name)), name
 
 
+def test_what_is_not_trained_keeps_the_units_of_its_reward(tmp_path: Path) -> None:
+    start = MDNRNN(config(), seed=5)
+    start.reward_scale.fill_(3.0)
+    for updates, expected in ((0, 3.0), (1, 0.7)):
+        folder = tmp_path / str(updates)
+        begun = train_memory(config(updates=updates), Orbits(LENGTHS), ACTIONS, folder, seed=0, start=start)
+        assert float(begun.reward_scale) == pytest.approx(expected, abs=0.1)
+
+
 def test_losses_on_episodes_fall_where_m_has_learned(tmp_path: Path) -> None:
     orbits, unseen = Orbits(LENGTHS), [3, 7, 11]
     before = losses_on(MDNRNN(config(), seed=5), orbits, ACTIONS, 0, unseen)

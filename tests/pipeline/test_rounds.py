@@ -69,7 +69,7 @@ def test_a_round_does_as_the_first_pass_where_the_rounds_do_not_say() -> None:
     [
         ("count", -1, "rounds.count is -1; expected at least 0"),
         ("episodes", 0, "rounds.episodes is 0; expected at least 1"),
-        ("memory_updates", 0, "rounds.memory_updates is 0; expected at least 1"),
+        ("memory_updates", -1, "rounds.memory_updates is -1; expected at least 0"),
         ("max_steps", 0, "rounds.max_steps is 0; expected at least 1"),
         ("evaluation_episodes", 0, "rounds.evaluation_episodes is 0; expected at least 1"),
         ("noise", 1.5, "rounds.noise is 1.5; expected a chance, 0 to 1"),

@@ -99,6 +99,12 @@ def test_a_finished_training_is_only_loaded(tmp_path: Path) -> None:
     assert fingerprint(again) == fingerprint(model)
 
 
+def test_no_updates_leave_v_as_it_begins(tmp_path: Path) -> None:
+    begun = train_vision(CONFIG, SquareBatches(6), tmp_path / "first", seed=0)
+    train_vision(replace(CONFIG, updates=0), SquareBatches(6, breaks_at=0), tmp_path / "second", seed=1, start=begun)
+    assert fingerprint(load_vision(tmp_path / "second")) == fingerprint(begun)
+
+
 def test_a_loss_that_is_not_finite_stops_and_harms_nothing(tmp_path: Path) -> None:
     config = replace(CONFIG, learning_rate=1e30, final_learning_rate=None, checkpoint_every=1)
     with pytest.raises(ReverieError) as error:

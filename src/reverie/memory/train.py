@@ -55,7 +55,8 @@ def train_memory(
         model.load_state_dict(start.state_dict())
         if config.clock:
             model.wind_clock()  # where the start has none
-    model.reward_scale.fill_(reward_scale(latents, training) if config.reward_head else 1.0)
+    if start is None or config.updates:  # what is not trained keeps the units that its reward head learned in
+        model.reward_scale.fill_(reward_scale(latents, training) if config.reward_head else 1.0)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     state = model.initial_state(config.batch_size)
     settings = _settings(config, seed, dropout)

@@ -23,7 +23,7 @@ class RoundsConfig:
     vision_updates: int = 0
     """updates that V trains on for; 0 leaves V as it is"""
     memory_updates: int = 1000
-    """updates that M trains on for"""
+    """updates that M trains on for; 0 leaves M as it is"""
     gradient_updates: int | None = None
     """updates that C learns on for by gradients in the dream, before it is evolved on; None: as in the first pass"""
     generations: int = 25
@@ -32,7 +32,7 @@ class RoundsConfig:
     """episodes that C is scored over before the last round, the first pass included; None: as many as in the end"""
 
     def __post_init__(self) -> None:
-        lowest = {"count": 0, "episodes": 1, "vision_updates": 0, "memory_updates": 1}
+        lowest = {"count": 0, "episodes": 1, "vision_updates": 0, "memory_updates": 0}
         lowest |= {"gradient_updates": 0, "generations": 0, "max_steps": 1, "evaluation_episodes": 1}
         for name, least in lowest.items():
             value = getattr(self, name)

@@ -20,6 +20,10 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _is_count_or_zero(value: object) -> bool:
+    return _is_count(value) or (value == 0 and type(value) is int)
+
+
 def _is_positive(value: Any) -> bool:
     return _is_number(value) and value > 0
 
@@ -46,7 +50,7 @@ class VisionConfig:
     batch_size: int = 100
     """Frames in one update."""
     updates: int = 100_000
-    """Adam steps in all."""
+    """Adam steps in all; 0 leaves V as it begins, which is of use where it begins at trained weights (`--from`)."""
     kl_tolerance: float = 0.5
     """Free nats for each latent dimension: below kl_tolerance * latent_size the KL term costs nothing."""
     pixel_weight: PixelWeight = "none"
@@ -59,8 +63,9 @@ class VisionConfig:
     """Updates between two checkpoints."""
 
     def __post_init__(self) -> None:
-        for name in ("latent_size", "batch_size", "updates", "log_every", "checkpoint_every"):
+        for name in ("latent_size", "batch_size", "log_every", "checkpoint_every"):
             _require(name, getattr(self, name), "a whole number of at least 1", _is_count)
+        _require("updates", self.updates, "a whole number of at least 0", _is_count_or_zero)
         _require("learning_rate", self.learning_rate, "a number over 0", _is_positive)
         if self.final_learning_rate is not None:
             _require("final_learning_rate", self.final_learning_rate, "a number over 0, or None", _is_positive)

@@ -54,6 +54,8 @@ def train_vision(
         model.load_state_dict(start.state_dict())
     done = _resume(Path(folder), model, optimizer, config, seed)
     if done == config.updates:
+        if config.updates == 0:
+            save_checkpoint(folder, Checkpoint(0, pack(model, optimizer), _state(config, seed)))
         return model
     fast = fast_copy(model)  # does the arithmetic; `model` keeps the float32 weights, too fine for bf16 to add up
     mean = mean_frame(batches, device) if config.pixel_weight == "change" else None
