@@ -50,7 +50,7 @@ class VisionConfig:
     batch_size: int = 100
     """Frames in one update."""
     updates: int = 100_000
-    """Adam steps in all; 0 leaves V as it begins, which is of use where it begins at trained weights (`--from`)."""
+    """Adam steps in all. 0 leaves V as it begins: at trained weights, where the run has any (`--from`)."""
     kl_tolerance: float = 0.5
     """Free nats for each latent dimension: below kl_tolerance * latent_size the KL term costs nothing."""
     pixel_weight: PixelWeight = "none"
