@@ -95,7 +95,8 @@ class Experiment:
             memory=replace(
                 self.memory,
                 updates=rounds.memory_updates,
-                decay=self.memory.decay ** (self.memory.updates / max(1, rounds.memory_updates)),  # ends at the same rate
+                # ends at the same rate
+                decay=self.memory.decay ** (self.memory.updates / max(1, rounds.memory_updates)),
             ),
             gradient=replace(self.gradient, updates=self._updates_in_a_round),
             evolution=replace(self.evolution, generations=rounds.generations, first_rollouts=None),
