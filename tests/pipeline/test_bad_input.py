@@ -156,7 +156,7 @@ BAD_RUNS = [
     (
         config_with(vision__updates=-1),
         "vision",
-        f"{CONFIG}: vision.updates is -1, expected a whole number of at least 1; change it in the configuration",
+        f"{CONFIG}: vision.updates is -1, expected a whole number of at least 0; change it in the configuration",
     ),
     (config_with(vision=3), "vision", f"{CONFIG}: vision is 3, expected an object of settings"),
     (

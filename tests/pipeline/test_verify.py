@@ -99,8 +99,8 @@ FILE, COPY = "remove the file", "restore it from a copy, or remove it"
         ),
         (
             "config.json",
-            lambda file: replace(file, file.read_bytes().replace(b'"updates": 6', b'"updates": 0')),
-            "vision.updates is 0, expected a whole number of at least 1",
+            lambda file: replace(file, file.read_bytes().replace(b'"updates": 6', b'"updates": -1')),
+            "vision.updates is -1, expected a whole number of at least 0",
             "change it in the configuration",
         ),
     ],
