@@ -20,7 +20,7 @@ Z_AND_H = ControllerConfig(features="zh")
 # Minutes a row, in the main agent's dream; the other presets evolve the rows as they evolve their own C.
 EVOLUTION: dict[Preset, EvolutionConfig] = {"standard": EvolutionConfig(generations=0)}
 GRADIENT: dict[Preset, GradientConfig] = {
-    "standard": GradientConfig(updates=400, reward_limit=1.0, divergence_limit=0.1)
+    "standard": GradientConfig(updates=400, reward_limit=1.0, divergence_limit=0.1, average=50)
 }
 
 STORY = Story(
