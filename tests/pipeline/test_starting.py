@@ -23,7 +23,7 @@ from reverie.pipeline.opening import trained_in
 from reverie.pipeline.presets import make_experiment
 from reverie.pipeline.run_folder import RunFolder, create_run, open_run
 from reverie.pipeline.settings import with_changes
-from reverie.pipeline.starting import SIZES, start_of, starting_from
+from reverie.pipeline.starting import SIZES, start_of, start_params, starting_from
 from tests.pipeline.exports import with_weights
 from tests.runs import copy_run, settings
 
@@ -117,9 +117,8 @@ def test_a_run_made_at_other_weights_is_another_run(exported: Path, tmp_path: Pa
     [
         (small(memory__hidden_size=9), "memory.hidden_size: 8 there, 9 asked for"),
         (
-            small(memory__latent_size=9, vision__latent_size=9, controller__bias=False),
-            "vision.latent_size: 8 there, 9 asked for; memory.latent_size: 8 there, 9 asked for; "
-            "controller.bias: True there, False asked for",
+            small(memory__latent_size=9, vision__latent_size=9),
+            "vision.latent_size: 8 there, 9 asked for; memory.latent_size: 8 there, 9 asked for",
         ),
     ],
 )
@@ -130,6 +129,38 @@ def test_weights_that_do_not_fit(experiment: Experiment, misfits: str, exported:
         f"the weights of {exported} do not fit this run ({misfits}); "
         "set the run's sizes to those, or begin at other weights"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": "hidden"}, "controller.kind: 'linear' there, 'hidden' asked for"),
+        (
+            {"features": "z", "bias": False},
+            "controller.features: 'zh' there, 'z' asked for; controller.bias: True there, False asked for",
+        ),
+    ],
+)
+def test_a_c_of_another_shape_begins_anew(
+    changes: dict[str, Any],
+    said: str,
+    exported: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REVERIE_QUIET", "0")
+    shape = {f"controller__{name}": value for name, value in changes.items()}
+    run = create_run(tmp_path / "run", starting_from(small(**shape), str(exported)))
+    assert start_params(run) is None
+    assert capsys.readouterr().err == f"C begins anew: that of {exported} has another shape ({said})\n"
+    assert start_of(run, run.memory) is not None
+
+
+def test_c_of_the_same_shape_begins_at_the_weights(exported: Path, tmp_path: Path) -> None:
+    """What C sees of a real z changes nothing about its shape."""
+    run = create_run(tmp_path / "run", starting_from(small(controller__sample_z=False), str(exported)))
+    np.testing.assert_array_equal(start_params(run), open_export(exported).params)
 
 
 def test_weights_of_a_world_with_other_actions_do_not_fit(exported: Path) -> None:

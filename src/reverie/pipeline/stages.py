@@ -10,7 +10,7 @@ from reverie.pipeline.opening import arena_of, collected, encoded, seen_by, unde
 from reverie.pipeline.reporting import report
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import evaluate
-from reverie.pipeline.starting import start_of
+from reverie.pipeline.starting import start_of, start_params
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,8 +108,7 @@ def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None
     from reverie.gradient.train import learned
     from reverie.workers.pool import Workers
 
-    arena, start = arena_of(run), start_of(run, run.controller)
-    params = start.params if start else None
+    arena, params = arena_of(run), start_params(run)
     with run.timed("controller"):
         if run.plan.gradient.updates:
             dream = under_guards(run, arena_of(run, "dream"))

@@ -1,11 +1,14 @@
-"""A run that begins at weights that are there: `reverie run WORLD --from pretrained`, or NAME, or RUN."""
+"""A run that begins at weights that are there: `reverie run WORLD --from pretrained`, or NAME, or RUN.
+
+V and M have to fit. C is tiny: where the run asks for one of another shape, it begins anew on that V and M.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reverie.errors import ReverieError
 from reverie.pipeline.experiment import Experiment
@@ -14,7 +17,11 @@ from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.settings import differences, to_json
 from reverie.pipeline.shipped import open_shipped, open_trained
 from reverie.pipeline.trained import Trained
+from reverie.progress import announce
 from reverie.worlds.registry import world_spec
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PRETRAINED = "pretrained"  # the agent that comes with Reverie under the name of the run's world
 
@@ -31,13 +38,14 @@ SIZES = {
         "reward_head",
         "action_head",
     ),
-    "controller": ("kind", "features", "hidden_size", "bias"),
 }
+SHAPE = ("kind", "features", "hidden_size", "bias")  # of C, which begins anew where it has another
 MORE = ("restart_input", "done_head", "reward_head", "action_head")  # of M: a run that asks for none can have them
 
 
 def starting_from(experiment: Experiment, source: str) -> Experiment:
     """The experiment whose V, M and C begin at the weights of `source`: "pretrained", or as `open_trained` takes it.
+    C begins anew where the experiment asks for another shape of it.
 
     Whether M's first cell is a clock is not the experiment's to say then, but the weights'. What M predicts there
     beyond what the experiment asks for, it goes on predicting.
@@ -47,7 +55,7 @@ def starting_from(experiment: Experiment, source: str) -> Experiment:
     there = start.experiment.memory
     more = {name: True for name in MORE if getattr(there, name)}
     experiment = replace(experiment, memory=replace(experiment.memory, clock=there.clock, **more))
-    misfits = list(differences(_sizes(start.experiment), _sizes(experiment)))
+    misfits = list(differences(_sizes(start.experiment, SIZES), _sizes(experiment, SIZES)))
     misfits += differences(asdict(start.spec.actions), asdict(world_spec(experiment.world).actions), "actions.")
     if misfits:
         raise ReverieError(
@@ -79,10 +87,26 @@ def start_of(run: RunFolder, stage: Path) -> Trained | None:
     return start
 
 
+def start_params(run: RunFolder) -> np.ndarray | None:
+    """C's parameters that this round begins at; None where it begins anew, and where it has a checkpoint to go on from.
+
+    Says so where it begins anew because that of `--from` has another shape. Raises as `start_of`.
+    """
+    start = start_of(run, run.controller)
+    if start is None:
+        return None
+    there, asked = (_sizes(experiment, {"controller": SHAPE}) for experiment in (start.experiment, run.experiment))
+    others = list(differences(there, asked))
+    if others:
+        announce(f"C begins anew: that of {start.path} has another shape ({'; '.join(others)})")
+        return None
+    return start.params
+
+
 def _open(source: str, world: str) -> Trained:
     return open_shipped(world) if source == PRETRAINED else open_trained(source)
 
 
-def _sizes(experiment: Experiment) -> Mapping[str, Any]:
+def _sizes(experiment: Experiment, of: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:
     settings = to_json(experiment)
-    return {section: {name: settings[section][name] for name in names} for section, names in SIZES.items()}
+    return {section: {name: settings[section][name] for name in names} for section, names in of.items()}
