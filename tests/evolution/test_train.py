@@ -233,6 +233,24 @@ def test_it_climbs(arenas: dict[str, Arena], tmp_path: Path, monkeypatch: pytest
     assert len(list(tmp_path.glob("step-*.json"))) == 2
 
 
+def test_a_c_that_is_not_evolved_needs_no_covariance(
+    arenas: dict[str, Arena], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = np.linspace(-1, 1, 13)
+    straight = evolve(CONFIG, arenas["dream"], tmp_path / "straight", 3, Workers(0), start)
+    with monkeypatch.context() as patch:
+        patch.delattr(train, "CMAES")
+        kept = evolve(replace(CONFIG, generations=0), arenas["dream"], tmp_path / "kept", 3, Workers(0), start)
+        again = evolve(replace(CONFIG, generations=0), arenas["dream"], tmp_path / "kept", 3, Workers(0), start)
+    np.testing.assert_array_equal(kept.params, start)
+    np.testing.assert_array_equal(load_controller(tmp_path / "kept" / "best.safetensors")[1], start)
+    np.testing.assert_array_equal(again.params, start)
+    assert (again.score, rows_of(tmp_path / "kept")) == (kept.score, [])
+    evolved = evolve(CONFIG, arenas["dream"], tmp_path / "kept", 3, Workers(0))  # begins at what was kept
+    assert evolved.params.tobytes() == straight.params.tobytes()
+    assert content(tmp_path / "kept") == content(tmp_path / "straight")
+
+
 def test_refuses_a_search_with_other_settings(arenas: dict[str, Arena], tmp_path: Path) -> None:
     evolve(replace(CONFIG, generations=1), arenas["dream"], tmp_path, 3, Workers(0))
     before = content(tmp_path)

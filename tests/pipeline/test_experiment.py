@@ -64,3 +64,29 @@ def test_a_c_that_sees_what_m_expects_of_it_may_learn_by_gradients() -> None:
     require_fit(with_changes(TINY, [*words, "true"]), spec)
     with pytest.raises(ReverieError, match=r"^controller.features are 'zha', and memory.action_head is False"):
         require_fit(with_changes(TINY, [*words, "false"]), spec)
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"),
+    [
+        ("--controller.hidden_size 9", True),
+        ("--controller.hidden_size 10", False),
+        ("--controller.hidden_size 10 --evolution.generations 0", True),
+        ("--controller.hidden_size 10 --evolution.generations 0 --rounds.count 1", False),
+        ("--controller.hidden_size 10 --evolution.generations 0 --rounds.count 1 --rounds.generations 0", True),
+        ("--controller.hidden_size 10 --controller.kind linear", True),
+    ],
+)
+def test_a_c_is_evolved_only_where_its_covariance_fits(words: str, fits: bool) -> None:
+    """[z, c, h] of Doom are 1,088 numbers: 9 hidden units make 9,801 parameters of them, 10 make 10,890."""
+    experiment = with_changes(make_experiment("doom", "tiny"), ["--controller.kind", "hidden", *words.split()])
+    if fits:
+        require_fit(experiment, world_spec("doom"))
+        return
+    with pytest.raises(ReverieError) as error:
+        require_fit(experiment, world_spec("doom"))
+    assert str(error.value) == (
+        "C has 10,890 parameters, and CMA-ES keeps matrices of so many by so many (0.9 GiB each), expected at most "
+        "10,000; lower controller.hidden_size, or let it learn by gradients alone (evolution.generations 0, "
+        "rounds.generations 0)"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 from reverie.errors import ReverieError
@@ -48,3 +49,12 @@ class ControllerConfig:
         """
         states = sum(state in self.features for state in "ch")
         return latent_size + memory_size * states + action_size * self.sees_habit
+
+    def layers(self, inputs: int, outputs: int) -> tuple[tuple[int, int], ...]:
+        """(inputs, outputs) of each layer of a C that reads `inputs` features and gives `outputs` actions."""
+        between = [self.hidden_size] if self.kind == "hidden" else []
+        return tuple(pairwise([inputs, *between, outputs]))
+
+    def parameter_count(self, inputs: int, outputs: int) -> int:
+        """How many numbers such a C is."""
+        return sum(before * after + after * self.bias for before, after in self.layers(inputs, outputs))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor
 
@@ -25,10 +23,7 @@ class Controller:
         self.config = config
         self.feature_size = feature_size
         self.actions = actions
-        sizes = [feature_size, actions.size]
-        if config.kind == "hidden":
-            sizes.insert(1, config.hidden_size)
-        self.layers = tuple(pairwise(sizes))
+        self.layers = config.layers(feature_size, actions.size)
 
     def __repr__(self) -> str:
         return f"Controller({self.config.kind}, {self.feature_size} -> {self.actions.size}, n={self.parameter_count})"
@@ -36,7 +31,7 @@ class Controller:
     @property
     def parameter_count(self) -> int:
         """n, the length of a candidate."""
-        return sum(inputs * outputs + outputs * self.config.bias for inputs, outputs in self.layers)
+        return self.config.parameter_count(self.feature_size, self.actions.size)
 
     def unpack(self, params: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """Candidates [P, n] as views: for each layer its weight [P, inputs, outputs] and bias [P, 1, outputs]."""

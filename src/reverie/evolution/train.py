@@ -58,16 +58,21 @@ def evolve(
     arena = arena.as_in(config)
     folder, shape = Path(folder), arena.controller_shape()
     settings = _settings(config, shape.parameter_count, seed)
-    search, best, steps = _resume(folder, config, settings, start)
-    log = MetricsLog(folder / "metrics.jsonl", resume_step=search.generation)
+    search, best, steps = _resume(folder, settings)
+    begun = 0 if search is None else search.generation
+    log = MetricsLog(folder / "metrics.jsonl", resume_step=begun)
     title = f"C: evolving in the {arena.where}"
-    with log, progress(config.generations, title, "generations", search.generation) as bar:
-        if best is None and search.generation == 0 and (start is not None or config.generations == 0):
-            rescored = _rescore(config, arena, search.mean[None], seed, 0, workers, bar)
-            best = _best(search.mean[None], rescored, None, 0)
+    with log, progress(config.generations, title, "generations", begun) as bar:
+        if best is None and search is None and (start is not None or config.generations == 0):
+            first = np.zeros((1, shape.parameter_count)) if start is None else start[None]
+            rescored = _rescore(config, arena, first, seed, 0, workers, bar)
+            best = _best(first, rescored, None, 0)
             save_controller(folder / BEST_FILE, shape, best.params)
-            save_checkpoint(folder, _checkpoint(search, best, steps := int(rescored.steps.sum()), settings))
-        while search.generation < config.generations:
+            save_checkpoint(folder, _checkpoint(None, best, steps := int(rescored.steps.sum()), settings))
+        if search is None and config.generations > 0:
+            begin = None if best is None else best.params
+            search = CMAES(shape.parameter_count, config.population, config.sigma, seed, begin)
+        while search is not None and search.generation < config.generations:
             generation, started = search.generation, time.monotonic()
             candidates = search.ask()
             seeds = training_seeds(seed, "controller", generation, count=config.rollouts_in(generation))
@@ -129,14 +134,15 @@ def _show(bar: Bar) -> Callable[[float], None]:
     return lambda share: bar.advance(0, underway=share)
 
 
-def _checkpoint(search: CMAES, best: Best | None, steps: int, settings: dict[str, Any]) -> Checkpoint:
-    arrays, state = search.to_arrays()
-    arrays = {f"search.{name}": array for name, array in arrays.items()}
+def _checkpoint(search: CMAES | None, best: Best | None, steps: int, settings: dict[str, Any]) -> Checkpoint:
+    """search: None where none has begun, whose matrices a large C would have no memory for"""
+    found, state = ({}, None) if search is None else search.to_arrays()
+    arrays = {f"search.{name}": array for name, array in found.items()}
     record: dict[str, Any] = {"search": state, "steps": steps, "best": None, "settings": settings}
     if best is not None:
         arrays["best"] = best.params
         record["best"] = {"score": best.score, "generation": best.generation}
-    return Checkpoint(search.generation, arrays, record)
+    return Checkpoint(0 if search is None else search.generation, arrays, record)
 
 
 def _settings(config: EvolutionConfig, size: int, seed: int) -> dict[str, Any]:
@@ -147,13 +153,11 @@ def _settings(config: EvolutionConfig, size: int, seed: int) -> dict[str, Any]:
     return settings | {"parameters": size, "seed": seed}
 
 
-def _resume(
-    folder: Path, config: EvolutionConfig, settings: dict[str, Any], start: np.ndarray | None
-) -> tuple[CMAES, Best | None, int]:
-    """The search as the last checkpoint has it, or a new one; the best agent so far; the steps taken so far."""
+def _resume(folder: Path, settings: dict[str, Any]) -> tuple[CMAES | None, Best | None, int]:
+    """The search as the last checkpoint has it, None where none has begun; the best agent so far; the steps so far."""
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
-        return CMAES(settings["parameters"], config.population, config.sigma, settings["seed"], start), None, 0
+        return None, None, 0
     kept = checkpoint.state.get("settings")
     found = asdict(EvolutionConfig()) | (kept if isinstance(kept, dict) else {})  # what it lacks was not there yet
     require_same(folder, "a search", found, settings)
@@ -165,16 +169,18 @@ def _resume(
         ) from None
 
 
-def _restored(checkpoint: Checkpoint) -> tuple[CMAES, Best | None, int]:
+def _restored(checkpoint: Checkpoint) -> tuple[CMAES | None, Best | None, int]:
     """The search, the best agent and the steps of a checkpoint of `_checkpoint`."""
     prefix = "search."
     arrays = {name.removeprefix(prefix): array for name, array in checkpoint.arrays.items() if name.startswith(prefix)}
-    search = CMAES.from_arrays(arrays, checkpoint.state["search"])
+    state, size = checkpoint.state["search"], checkpoint.state["settings"]["parameters"]
+    search = None if state is None else CMAES.from_arrays(arrays, state)
     kept, best, steps = checkpoint.state["best"], checkpoint.arrays.get("best"), checkpoint.state["steps"]
-    if type(steps) is not int or search.generation != checkpoint.step:
-        raise ValueError(f"generation {search.generation} and {steps!r:.50} steps")
-    if kept is None:
+    generation = 0 if search is None else search.generation
+    if type(steps) is not int or generation != checkpoint.step:
+        raise ValueError(f"generation {generation} and {steps!r:.50} steps")
+    if kept is None and search is not None:
         return search, None, steps
-    if best is None or best.shape != (search.size,) or best.dtype != np.float64:
+    if kept is None or best is None or best.shape != (size,) or best.dtype != np.float64:
         raise ValueError("the best agent's parameters are not there")
     return search, Best(best, float(kept["score"]), int(kept["generation"])), steps

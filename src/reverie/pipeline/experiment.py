@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Preset = Literal["tiny", "quick", "standard", "paper"]
 PRESETS: tuple[Preset, ...] = ("tiny", "quick", "standard", "paper")
+LARGEST_SEARCH = 10_000  # parameters of a C that is evolved: 0.7 GiB a matrix of CMA-ES
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
         world.actions.require_sides()
     _require_dream(experiment)
     _require_habit(experiment)
+    _require_search(experiment, world)
     head = dream_head(world)
     if experiment.evolution.where == "dream" and not getattr(memory, head):
         raise ReverieError(
@@ -170,6 +172,23 @@ def _require_habit(experiment: Experiment) -> None:
         raise ReverieError(
             f"controller.features are {features!r}, and memory.action_head is False: M does not say what it expects C "
             "to do; set it, or leave the a out"
+        )
+
+
+def _require_search(experiment: Experiment, world: WorldSpec) -> None:
+    """Refuse to evolve a C whose covariance no memory holds."""
+    rounds, c = experiment.rounds, experiment.controller
+    in_rounds = rounds.count and (rounds.generations or experiment.curiosity.weight)
+    if not (experiment.evolution.generations or in_rounds):
+        return
+    inputs = c.feature_size(experiment.vision.latent_size, experiment.memory.hidden_size, world.actions.size)
+    count = c.parameter_count(inputs, world.actions.size)
+    if count > LARGEST_SEARCH:
+        raise ReverieError(
+            f"C has {count:,} parameters, and CMA-ES keeps matrices of so many by so many "
+            f"({8 * count**2 / 2**30:,.1f} GiB each), expected at most {LARGEST_SEARCH:,}; "
+            "lower controller.hidden_size, or let it learn by gradients alone (evolution.generations 0, "
+            "rounds.generations 0)"
         )
 
 
