@@ -10,11 +10,22 @@ from reverie.pipeline.experiment import Preset
 from reverie.pipeline.presets import make_experiment
 from reverie.reproduction import carracing
 from reverie.reproduction.carracing import carracing_plan
+from reverie.reproduction.doom import doom_plan
+from reverie.reproduction.exploit import coldest
 from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent
 from reverie.rollouts.policies import make_policy, random_policy
 from reverie.worlds.registry import world_spec
 
 SPEC = world_spec("carracing")
+
+
+@pytest.mark.parametrize("preset", get_args(Preset))
+def test_no_row_is_filmed_as_a_cheat(preset: Preset) -> None:
+    """Its rows learn in one dream or in the world, and the main agent falling asleep is filmed; Doom's have a sweep."""
+    assert coldest(carracing_plan(preset)) is None
+    cold = coldest(doom_plan(preset))
+    assert cold is not None
+    assert cold.name == "tau-0.10"
 
 
 def test_the_rows_are_the_papers_with_the_untrained_m_beside() -> None:
