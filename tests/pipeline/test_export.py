@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from reverie.files.arrays import load_arrays
 from reverie.pipeline import export as exporting
 from reverie.pipeline.card import CARD, MODEL_CARD, TENSOR_FILES, open_export
 from reverie.pipeline.export import _tidy, export_run
+from reverie.pipeline.model_card import model_card
 from reverie.pipeline.opening import trained_in
 from reverie.pipeline.run_folder import open_run
 from reverie.pipeline.scoring import read_scores, score
@@ -100,6 +102,14 @@ def test_the_card_says_what_the_run_was(finished: Path, exported: Path) -> None:
     assert "| the agent, in its dream at temperature 1 |" in text
     for fact in (card.command, *card.sha256.values(), f"{card.real_steps:,} steps", 'reverie.load("follow")'):
         assert fact in text, fact
+
+
+def test_the_model_card_says_that_a_run_began_at_weights_which_had_learned_before(exported: Path) -> None:
+    card = open_export(exported).card
+    assert card is not None
+    began = model_card(replace(card, experiment=replace(card.experiment, start_from="doom", start_digest="0" * 16)))
+    assert f"{card.real_steps:,} steps in the real world were learned from, beyond those of the weights" in began
+    assert ", beyond" not in model_card(card)
 
 
 def test_an_export_takes_the_place_of_an_earlier_one(finished: Path, exported: Path, tmp_path: Path) -> None:

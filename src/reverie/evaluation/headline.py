@@ -12,7 +12,7 @@ from reverie.evaluation.published import published
 from reverie.evaluation.recording import Recording
 from reverie.evaluation.score import Score
 from reverie.evaluation.video import film
-from reverie.evaluation.wording import duration, mean_std, number
+from reverie.evaluation.wording import duration, mean_std, number, real_steps_label
 
 Section = dict[str, Any]
 
@@ -43,7 +43,7 @@ def tiles(inputs: ReportInputs) -> list[tuple[str, str, str]]:
     if inputs.random is not None:
         shown.append(("random play", mean_std(inputs.random), "random"))
     if inputs.real_steps is not None:
-        shown.append(("real steps learned from", f"{inputs.real_steps:,}", ""))
+        shown.append((real_steps_label(inputs.config.get("start_from")), f"{inputs.real_steps:,}", ""))
     if inputs.seconds:
         shown.append(("from nothing to here", duration(sum(inputs.seconds.values())), ""))
     return shown

@@ -30,3 +30,8 @@ def number(value: float) -> str:
     """Whole from 100 on and where it is whole anyway, else one decimal; with a true minus sign."""
     whole = abs(value) >= 100 or value == round(value)
     return (f"{value:,.0f}" if whole else f"{value:,.1f}").replace("-", "−")
+
+
+def real_steps_label(start_from: str | None) -> str:
+    """What to call the real steps of a run that began at the weights of `start_from` (None: at random ones)."""
+    return "real steps learned from" + ("" if start_from is None else ", beyond those of where it began")

@@ -188,7 +188,7 @@ def _require_search(experiment: Experiment, world: WorldSpec) -> None:
             f"C has {count:,} parameters, and CMA-ES keeps matrices of so many by so many "
             f"({8 * count**2 / 2**30:,.1f} GiB each), expected at most {LARGEST_SEARCH:,}; "
             "lower controller.hidden_size, or let it learn by gradients alone (evolution.generations 0, "
-            "rounds.generations 0)"
+            "rounds.generations 0, curiosity.weight 0)"
         )
 
 

@@ -31,7 +31,7 @@ weights; those here are rounded to float16, so that single episodes may go other
 {command}
 ```
 
-- {real_steps:,} steps in the real world were learned from: exploration{rounds}{evolving}.
+- {real_steps:,} steps in the real world were learned from{beyond}: exploration{rounds}{evolving}.
 - Every random stream derives from the root seed {seed}.
 - C was trained in {where}{temperature}, by {how}.
 - Wall time: {seconds}.
@@ -68,6 +68,7 @@ def model_card(card: Card) -> str:
         scores="\n".join(_row(name, score) for name, score in sorted(card.scores.items(), key=_rank)),
         command=card.command,
         real_steps=card.real_steps,
+        beyond="" if experiment.start_from is None else ", beyond those of the weights that it began at",
         rounds=f", {count} rounds of C's own play" if (count := experiment.rounds.count) else "",
         evolving=" and the fine-tuning of C" * tuned + " and the evolution of C" * (not dreamt),
         seed=experiment.seed,

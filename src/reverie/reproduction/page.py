@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reverie.evaluation.published import published
 from reverie.evaluation.report import fill
 from reverie.evaluation.theme import PAGE, PRINT, Colours, to_png, to_svg
-from reverie.evaluation.wording import mean_std, number
+from reverie.evaluation.wording import mean_std, number, real_steps_label
 from reverie.files.atomic import write_bytes
 from reverie.reproduction import figures
 from reverie.reproduction.cells import comparison_cells, outcome_cells
@@ -69,7 +69,7 @@ def write_page(work: Work, found: Reproduction, shown: Shown | None) -> None:
         TEMPLATE,
         title=published(work.plan.world).title,
         verdict=verdict(found),
-        tiles=_tiles(found),
+        tiles=_tiles(work, found),
         episodes=work.episodes,
         engine=found.plan.engine,
         dreamt=any(outcome.dream for outcome in found.outcomes),
@@ -167,7 +167,7 @@ def _learning(work: Work, read: Callable[[Sequence[Path]], figures.Rows]) -> lis
     return [*found.values(), Learning("main run", read(own_searches(work)), main=True)]
 
 
-def _tiles(found: Reproduction) -> list[tuple[str, str, str]]:
+def _tiles(work: Work, found: Reproduction) -> list[tuple[str, str, str]]:
     """The figures at the top: (what, figure, colour class)."""
     main = found.outcomes[0]
     tiles = [(main.row.label, mean_std(main.real), "real")]
@@ -177,4 +177,4 @@ def _tiles(found: Reproduction) -> list[tuple[str, str, str]]:
         tiles.append((f"in {found.plan.engine.label}, where training plays", mean_std(main.engine), "random"))
     if main.row.paper_real is not None:
         tiles.append(("the paper's agent", str(main.row.paper_real), "paper"))
-    return [*tiles, ("real steps learned from", f"{main.real_steps:,}", "")]
+    return [*tiles, (real_steps_label(work.run.experiment.start_from), f"{main.real_steps:,}", "")]
