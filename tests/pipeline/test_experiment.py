@@ -88,5 +88,5 @@ def test_a_c_is_evolved_only_where_its_covariance_fits(words: str, fits: bool) -
     assert str(error.value) == (
         "C has 10,890 parameters, and CMA-ES keeps matrices of so many by so many (0.9 GiB each), expected at most "
         "10,000; lower controller.hidden_size, or let it learn by gradients alone (evolution.generations 0, "
-        "rounds.generations 0)"
+        "rounds.generations 0, curiosity.weight 0)"
     )
