@@ -58,9 +58,12 @@ def test_tiles_show_only_what_is_known() -> None:
     ]
 
 
-def test_a_run_that_began_at_weights_counts_its_own_real_steps_alone() -> None:
-    inputs = ReportInputs(DOOM, real_steps=1_000, config={"start_from": "doom"})
-    assert tiles(inputs) == [("real steps learned from, beyond those of where it began", "1,000", "")]
+def test_a_run_that_began_at_weights_counts_its_own_steps_and_time_alone() -> None:
+    inputs = ReportInputs(DOOM, real_steps=1_000, seconds={"a": 60.0}, config={"start_from": "doom"})
+    assert tiles(inputs) == [
+        ("real steps after the given weights", "1,000", ""),
+        ("from those weights to here", "1 min 0 s", ""),
+    ]
 
 
 def test_scores_stand_in_one_table_with_the_papers() -> None:

@@ -42,10 +42,12 @@ def tiles(inputs: ReportInputs) -> list[tuple[str, str, str]]:
     shown = [(label, mean_std(score), kind) for label, score, kind in found if score is not None]
     if inputs.random is not None:
         shown.append(("random play", mean_std(inputs.random), "random"))
+    start_from = inputs.config.get("start_from")
     if inputs.real_steps is not None:
-        shown.append((real_steps_label(inputs.config.get("start_from")), f"{inputs.real_steps:,}", ""))
+        shown.append((real_steps_label(start_from), f"{inputs.real_steps:,}", ""))
     if inputs.seconds:
-        shown.append(("from nothing to here", duration(sum(inputs.seconds.values())), ""))
+        since = "nothing" if start_from is None else "those weights"
+        shown.append((f"from {since} to here", duration(sum(inputs.seconds.values())), ""))
     return shown
 
 

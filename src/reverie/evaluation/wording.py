@@ -34,4 +34,4 @@ def number(value: float) -> str:
 
 def real_steps_label(start_from: str | None) -> str:
     """What to call the real steps of a run that began at the weights of `start_from` (None: at random ones)."""
-    return "real steps learned from" + ("" if start_from is None else ", beyond those of where it began")
+    return "real steps learned from" if start_from is None else "real steps after the given weights"
