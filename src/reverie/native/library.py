@@ -9,6 +9,7 @@ import platform
 import shlex
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,14 +69,15 @@ def find_compiler() -> list[str] | None:
 
 
 def build(compiler: list[str], command: list[str], library: Path) -> Path:
-    """Make `library` unless it is there. Processes may do so at once: each renames a finished file into place.
+    """Make `library` unless it is there. Several processes and threads may: each renames a finished file into place.
 
     Linked apart and without OpenMP's own library: its names are found in the process that loads this one, or loading
     fails. A second OpenMP beside torch's would have threads of its own, waiting on the same cores.
     """
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
-        compiled, linked = (library.with_suffix(f".{os.getpid()}{end}") for end in (".o", ".tmp"))
+        builder = f"{os.getpid()}-{threading.get_ident()}"
+        compiled, linked = (library.with_suffix(f".{builder}{end}") for end in (".o", ".tmp"))
         try:
             _run([*command, "-o", str(compiled)])
             _run([*compiler, "-shared", str(compiled), "-o", str(linked), "-lm"])
