@@ -133,8 +133,8 @@ BAD_WORDS = [
     ("run tiny --evaluation-episodes 0", "evaluation_episodes is 0; expected at least 1"),
     (
         "run tiny --collect.policies held heldd",
-        "collect.policies is ['held', 'heldd'], expected names out of uniform, held, long-held, sweep, brownian, "
-        "random-network; change it in the configuration",
+        "collect.policies is ['held', 'heldd'], expected names out of uniform, held, turning, long-held, sweep, "
+        "brownian, random-network; change it in the configuration",
     ),
     (
         "run tiny --vision.latent_size 9",

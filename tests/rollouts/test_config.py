@@ -8,7 +8,7 @@ from reverie.errors import ReverieError
 from reverie.rollouts.config import POLICIES, CollectConfig
 from reverie.rollouts.policies import MAKERS
 
-NAMES = "uniform, held, long-held, sweep, brownian, random-network"
+NAMES = "uniform, held, turning, long-held, sweep, brownian, random-network"
 BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"episodes": 0}, "collect.episodes is 0, expected a whole number, 1 or more"),
     ({"episodes": 2.5}, "collect.episodes is 2.5, expected a whole number, 1 or more"),

@@ -56,7 +56,7 @@ def test_all_randomness_comes_from_the_generator(name: str) -> None:
     assert (play(name, SPECS[0], 300, seed=3) != play(name, SPECS[0], 300, seed=4)).any()
 
 
-@pytest.mark.parametrize("name", ["uniform", "held", "long-held"])
+@pytest.mark.parametrize("name", ["uniform", "held", "turning", "long-held"])
 def test_discrete_actions_are_drawn_alike(name: str) -> None:
     chosen = np.concatenate([play(name, DISCRETE, 4000, seed).argmax(axis=1) for seed in range(10)])
     starts = np.flatnonzero(np.diff(chosen, prepend=-1))  # one count a hold, for steps within it are not independent
@@ -76,11 +76,12 @@ def test_held_actions_last_one_to_ten_steps() -> None:
     assert stats.kstest(values, stats.uniform(-1, 2).cdf).pvalue > 1e-3
 
 
-def test_long_held_actions_last_up_to_240_steps_and_half_of_them_are_full() -> None:
-    runs = [(value, len(list(run))) for value, run in groupby(play("long-held", THREE_WAY, 200_000)[:, 0].tolist())]
+@pytest.mark.parametrize(("name", "shortest", "longest"), [("turning", 3, 40), ("long-held", 5, 240)])
+def test_longer_holds_have_their_lengths_and_half_of_them_are_full(name: str, shortest: int, longest: int) -> None:
+    runs = [(value, len(list(run))) for value, run in groupby(play(name, THREE_WAY, 200_000)[:, 0].tolist())]
     lengths = [length for value, length in runs[:-1] if abs(value) < 1]  # two full ones in a row may look like one
-    assert (min(lengths), max(lengths)) == (5, 240)
-    assert abs(np.mean(lengths) - 122.5) < 10
+    assert (min(lengths), max(lengths)) == (shortest, longest)
+    assert np.mean(lengths) == pytest.approx((shortest + longest) / 2, rel=0.08)
     full = sum(length for value, length in runs if abs(value) == 1)
     assert 0.42 < full / 200_000 < 0.58
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reverie.errors import ReverieError
 
-POLICIES = ("uniform", "held", "long-held", "sweep", "brownian", "random-network")
+POLICIES = ("uniform", "held", "turning", "long-held", "sweep", "brownian", "random-network")
 MOST_STEPS = 100_000  # of an episode, which is held in memory whole: 1.2 GB
 
 

@@ -154,6 +154,7 @@ class RandomNetwork:
 MAKERS: dict[str, Callable[[ActionSpec, np.random.Generator], Policy]] = {
     "uniform": Uniform,
     "held": partial(Held, shortest=1, longest=10),
+    "turning": partial(Held, shortest=3, longest=40, extreme_share=0.5),
     "long-held": partial(Held, shortest=5, longest=240, extreme_share=0.5),
     "sweep": Sweep,
     "brownian": Brownian,
