@@ -39,8 +39,8 @@ def load_library(
     compiler = find_compiler()
     if compiler is None:
         return None
-    for linking in ([OPENMP], []) if threads else ([],):
-        command = [*compiler, *FLAGS, *linking, *flags, f"-I{HEADER.parent}", "-c", str(source)]
+    for openmp in ([OPENMP], []) if threads else ([],):
+        command = [*compiler, *FLAGS, *openmp, *flags, f"-I{HEADER.parent}", "-c", str(source)]
         functions = _load(compiler, command, f"{source.parent.name}-{fingerprint(source, command)}.so", signatures)
         if functions is not None:
             return functions
