@@ -33,6 +33,20 @@ def test_advantages_are_the_weighted_sum_of_later_surprises() -> None:
             torch.testing.assert_close(found[t], expected)
 
 
+def test_a_choice_that_was_held_is_judged_by_all_that_the_hold_led_to() -> None:
+    rng = torch.Generator().manual_seed(0)
+    rewards, values = torch.randn(6, 1, generator=rng), torch.randn(7, 1, generator=rng)
+    stops, cut_values = torch.zeros(6, 1, dtype=torch.bool), torch.zeros(6, 1)
+    chosen = torch.ones(6, 1, dtype=torch.bool)
+    chosen[2:4] = False  # what was chosen in step 1 goes on until step 3
+    found = advantages(rewards, values, cut_values, stops, CONFIG, chosen)
+    free = advantages(rewards, values, cut_values, stops, CONFIG)
+    torch.testing.assert_close(found[4:], free[4:])
+    whole = rewards[1] + 0.9 * rewards[2] + 0.81 * rewards[3] + 0.729 * values[4] - values[1]
+    torch.testing.assert_close(found[1], whole + 0.729 * 0.8 * found[4])
+    assert not torch.isclose(found[1], free[1]).any()
+
+
 @pytest.mark.parametrize("kind", ["linear", "hidden"])
 def test_scaling_changes_nothing_that_c_does(kind: str) -> None:
     made = learner(kind, np.random.default_rng(0).standard_normal(learner(kind).controller.parameter_count))

@@ -9,7 +9,7 @@ from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
 from reverie.gradient.config import GradientConfig
 from reverie.gradient.learner import Experience, Learner
-from reverie.gradient.ppo import divergence, improve
+from reverie.gradient.ppo import Holds, divergence, improve
 from reverie.worlds.spec import ActionSpec
 
 CONFIG = GradientConfig(critic_size=8, epochs=2, batches=2, learning_rate=1.0)  # far too long a step
@@ -56,3 +56,34 @@ def test_short_steps_are_left_alone() -> None:
     held, _, shortened = improved(replace(config, divergence_limit=0.1))
     assert shortened == 0
     assert (held.params == free.params).all()
+
+
+def held(chance: float, longest: int, steps: int = 200, dreams: int = 50) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is done, and where C chose, both [steps, dreams], where C would choose another number in every step."""
+    config = GradientConfig(dreams=dreams, hold_chance=chance, longest_hold=longest)
+    holds = Holds(config, torch.Generator().manual_seed(0), torch.device("cpu"))
+    done = [holds.after(torch.full((dreams, 1), float(step)))[:, 0].clone() for step in range(steps)]
+    return torch.stack(done), torch.stack(holds.chosen)
+
+
+def test_a_hold_repeats_a_choice_for_2_to_so_many_steps() -> None:
+    done, chosen = held(1.0, 5)
+    steps = torch.arange(200.0)[:, None].expand(200, 50)
+    assert (done[chosen] == steps[chosen]).all()
+    assert (done[1:][~chosen[1:]] == done[:-1][~chosen[1:]]).all()
+    lengths = torch.cat([column.nonzero()[:, 0].diff() for column in chosen.T])
+    assert sorted(set(lengths.tolist())) == [2, 3, 4, 5]
+    counts = lengths.bincount()[2:]
+    assert (counts > 0.8 * counts.float().mean()).all()
+
+
+def test_holds_begin_with_their_chance_and_end_with_their_dream() -> None:
+    done, chosen = held(0.1, 8)
+    begun = (chosen[:-1] & ~chosen[1:]).sum() / chosen[:-1].sum()
+    assert float(begun) == pytest.approx(0.1, abs=0.02)
+    assert held(0.0, 8)[1].all()
+    config = GradientConfig(dreams=2, hold_chance=1.0, longest_hold=99)
+    holds = Holds(config, torch.Generator().manual_seed(0), done.device)
+    holds.after(torch.zeros(2, 1))
+    holds.end(torch.tensor([True, False]))
+    assert holds.after(torch.ones(2, 1))[:, 0].tolist() == [1, 0]

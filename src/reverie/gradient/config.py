@@ -43,6 +43,11 @@ class GradientConfig:
     divergence_limit: float | None = None
     """a step of PPO that takes the odds of C's actions further than this (KL, in nats) from where they were when the
     update began is shortened until it does not: one far too long wipes out what C has learned. None: none is"""
+    hold_chance: float = 0.0
+    """ppo: the chance that what C tries is held for some steps, so that it learns what a single one cannot show it,
+    such as turning about in face of danger (Dabney et al., 2021); 0: never"""
+    longest_hold: int = 16
+    """a hold lasts 2 to so many steps, each length as often, and ends with the window at the latest"""
     entropy: float = 0.002
     """the weight of the policy's entropy, which keeps it trying things"""
     last_spread: float | None = None
@@ -67,7 +72,7 @@ class GradientConfig:
         for name, lowest in LOWEST.items():
             if getattr(self, name) < lowest:
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected at least {lowest}")
-        for name in ("discount", "trace"):
+        for name in ("discount", "trace", "hold_chance"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected 0 to 1")
         for name in ("clip", "learning_rate", "critic_learning_rate"):
@@ -154,6 +159,7 @@ def _require_limit(name: str, limit: float | None) -> None:
 LOWEST = {
     "updates": 0,
     "dreams": 1,
+    "longest_hold": 2,
     "window": 1,
     "epochs": 1,
     "batches": 1,

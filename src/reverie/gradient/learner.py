@@ -135,18 +135,30 @@ def counted(rewards: Tensor, config: GradientConfig) -> Tensor:
     return rewards if config.reward_limit is None else rewards.clamp_max(config.reward_limit)
 
 
-def advantages(rewards: Tensor, values: Tensor, cut_values: Tensor, stops: Tensor, config: GradientConfig) -> Tensor:
+def advantages(
+    rewards: Tensor,
+    values: Tensor,
+    cut_values: Tensor,
+    stops: Tensor,
+    config: GradientConfig,
+    chosen: Tensor | None = None,
+) -> Tensor:
     """Generalized advantages [T, N]: how much better than the critic's guess each choice turned out.
 
     rewards [T, N]; values [T + 1, N] of the states before each step and after the last; stops bool [T, N], after
     which another dream begins; cut_values [T, N]: of the state that a dream was cut off at, 0 where it ended
+    chosen: bool [T, N], where C chose; elsewhere an earlier choice went on, which is judged by all that it led to.
+        None: everywhere
     """
     found = torch.zeros_like(rewards)
     last = torch.zeros_like(rewards[0])
+    trace = torch.full_like(rewards, config.trace)  # of the next step's advantage in a step's own
+    if chosen is not None:
+        trace[:-1][~chosen[1:]] = 1.0
     for t in reversed(range(len(rewards))):
         following = torch.where(stops[t], cut_values[t], values[t + 1])
         surprise = rewards[t] + config.discount * following - values[t]
-        last = surprise + config.discount * config.trace * last * ~stops[t]
+        last = surprise + config.discount * trace[t] * last * ~stops[t]
         found[t] = last
     return found
 

@@ -41,9 +41,12 @@ def _dream(
     choice = features.new_empty(*shape, learner.controller.actions.size)
     rewards, values, cut_values = features.new_empty(shape), features.new_empty(shape), features.new_zeros(shape)
     stops, returns = torch.zeros(shape, dtype=torch.bool, device=features.device), []
+    holds = Holds(config, generator, features.device) if config.hold_chance else None
     for t in range(config.window):
         seen[t], values[t] = features, learner.value(features)
         choice[t] = learner.policy.draw(learner.outputs(features), learner.log_spread, generator)
+        if holds:
+            choice[t] = holds.after(choice[t])
         reward, ended, cut = dreams.step(learner.policy.felt(choice[t]), generator)
         rewards[t] = counted(reward, config) / learner.reward_scale
         stops[t] = ended | cut
@@ -51,12 +54,42 @@ def _dream(
             cut_values[t, cut] = learner.value(dreams.see()[cut])
         if stops[t].any():
             returns += dreams.renew(stops[t], generator)[0]
+            if holds:
+                holds.end(stops[t])
         features = dreams.see()
     values = torch.cat([values, learner.value(features)[None]])
-    found = advantages(rewards, values, cut_values, stops, config)
+    chosen = None if holds is None else torch.stack(holds.chosen)
+    found = advantages(rewards, values, cut_values, stops, config, chosen)
     log_chance, _ = learner.policy.odds(learner.outputs(seen.flatten(0, 1)), learner.log_spread, choice.flatten(0, 1))
     parts = (seen.flatten(0, 1), choice.flatten(0, 1), log_chance, found.flatten(), (found + values[:-1]).flatten())
-    return Experience(*parts), returns
+    experience = Experience(*parts)
+    if chosen is not None:  # what was held is no choice to learn from
+        experience = Experience(*(part[chosen.flatten()] for part in experience))
+    return experience, returns
+
+
+class Holds:
+    """Choices that go on for some steps, in n dreams side by side; they end with the window at the latest."""
+
+    def __init__(self, config: GradientConfig, generator: torch.Generator, device: torch.device) -> None:
+        self.config, self.generator = config, generator
+        self.chosen: list[Tensor] = []  # of each step bool [n], where C chose
+        self._left = torch.zeros(config.dreams, dtype=torch.long, device=device)  # steps of the hold still to come
+        self._held: Tensor | None = None
+
+    def after(self, choice: Tensor) -> Tensor:
+        """What is done in a step, [n, A], where `choice` is what C has drawn in it."""
+        free, n, device = self._left == 0, len(choice), choice.device
+        begun = free & (torch.rand(n, generator=self.generator, device=device) < self.config.hold_chance)
+        lengths = torch.randint(2, self.config.longest_hold + 1, (n,), generator=self.generator, device=device)
+        self._held = choice if self._held is None else torch.where(free[:, None], choice, self._held)
+        self._left = torch.where(begun, lengths - 1, (self._left - 1).clamp_min(0))
+        self.chosen.append(free)
+        return self._held
+
+    def end(self, where: Tensor) -> None:
+        """The dreams where bool [n] is true are over, and their holds with them."""
+        self._left[where] = 0
 
 
 def improve(
