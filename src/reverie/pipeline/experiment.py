@@ -96,8 +96,9 @@ class Experiment:
             memory=replace(
                 self.memory,
                 updates=rounds.memory_updates,
-                # ends at the same rate
-                decay=self.memory.decay ** (self.memory.updates / max(1, rounds.memory_updates)),
+                # ends at the same rate; where the first pass trains no M, `decay` is the rounds' own
+                decay=self.memory.decay
+                ** ((self.memory.updates or rounds.memory_updates) / max(1, rounds.memory_updates)),
             ),
             gradient=replace(self.gradient, updates=self._updates_in_a_round),
             evolution=replace(self.evolution, generations=rounds.generations, first_rollouts=None),
