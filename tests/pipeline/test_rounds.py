@@ -64,6 +64,15 @@ def test_a_round_does_as_the_first_pass_where_the_rounds_do_not_say() -> None:
     assert not with_changes(told, ["--gradient.updates", "0"]).dreams_to_learn
 
 
+def test_the_rate_of_m_falls_in_rounds_as_in_the_first_pass_or_by_decay_itself() -> None:
+    """As far in a round as in the first pass; where that trains no M, by `decay` an update."""
+    whole = make_experiment("doom", "standard")
+    first, later = whole.memory, whole.in_round(1).memory
+    assert later.decay**later.updates == pytest.approx(first.decay**first.updates)
+    given = with_changes(whole, ["--memory.updates", "0", "--memory.decay", "0.9987"])
+    assert given.in_round(1).memory.decay == pytest.approx(0.9987)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
