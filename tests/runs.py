@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+FIRST_SETTINGS: dict[str, list[str]] = json.loads((ROOT / "tests" / "first_settings.json").read_text())
+"""The names, by section, of the settings that runs have had since their format is what it is; never add to them."""
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "REVERIE_QUIET": "0", "COLUMNS": "80"}
 
 # 66 episodes are two parts of latents; 15 windows of M are an epoch; a generation is two tasks

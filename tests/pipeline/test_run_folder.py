@@ -17,6 +17,7 @@ from reverie.files.checkpoint import digest_of
 from reverie.pipeline.presets import make_experiment
 from reverie.pipeline.run_folder import create_run, open_run
 from tests.files.crashes import cut_everywhere
+from tests.runs import FIRST_SETTINGS
 
 TINY = make_experiment("tiny", "tiny")
 
@@ -132,13 +133,8 @@ def test_a_run_of_before_a_setting_was_there_opens_as_it_was(tmp_path: Path) -> 
     run = create_run(tmp_path / "run", TINY)
     content = json.loads((run.path / "config.json").read_text())
     del content["digest"]
-    later = {
-        "gradient": ("method", "last_spread", "average", "reward_limit", "divergence_limit"),
-        "guards": ("earlier",),
-        "rounds": ("evaluation_episodes",),
-    }
-    for section, names in later.items():
-        for name in names:
-            del content["experiment"][section][name]
+    settings = content["experiment"]
+    for section, names in FIRST_SETTINGS.items():
+        settings[section] = {name: settings[section][name] for name in names}
     (run.path / "config.json").write_text(json.dumps(content | {"digest": digest_of(content)}))
     assert create_run(run.path, TINY).experiment == TINY

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 FIRST_SPREAD = 0.35  # of what C tries: three-way actions begin with 27, 46 and 27 in 100
 Method = Literal["ppo", "backprop"]
+CAME_LATER = {
+    "method": "ppo",
+    "last_spread": None,
+    "average": 1,
+    "reward_limit": None,
+    "divergence_limit": None,
+    "hold_chance": 0.0,
+    "longest_hold": 16,
+}  # settings of `GradientConfig` that runs and trainings of before do not name, and what they were like
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpo
 from reverie.files.metrics import MetricsLog
 from reverie.files.training import pack, require_same, unpack
 from reverie.gradient import backprop, ppo
-from reverie.gradient.config import GradientConfig, require_method
+from reverie.gradient.config import CAME_LATER, GradientConfig, require_method
 from reverie.gradient.dreams import AllDreams
 from reverie.gradient.learner import Learner
 from reverie.hardware import keep_freed_memory, pin_threads
@@ -162,8 +162,7 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0
-    before = {"method": "ppo", "last_spread": None, "average": 1, "reward_limit": None, "divergence_limit": None}
-    found = before | dict(checkpoint.state)  # of trainings from before there were others
+    found = CAME_LATER | dict(checkpoint.state)
     require_same(folder, "a training of C", found, settings)
     unpack(checkpoint.arrays, learner, optimizer, source=folder)
     prefix = "dreams."

@@ -17,6 +17,7 @@ import reverie
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.atomic import read_json, read_object, sweep_all_temporary, write_json
 from reverie.files.checkpoint import digest_of
+from reverie.gradient import config as gradient
 from reverie.pipeline.experiment import Experiment, require_fit
 from reverie.pipeline.settings import differences, from_json, to_json, with_defaults
 from reverie.workers.seeds import training_seeds
@@ -27,7 +28,7 @@ CONFIG, VERSIONS, TIMINGS, LOCK = "config.json", "versions.json", "timings.json"
 LIBRARIES = ("torch", "numpy", "gymnasium", "cma", "blosc2", "safetensors", "vizdoom", "envpool", "box2d")
 SHOWN_DIFFERENCES = 4
 CAME_LATER = {
-    "gradient": {"method": "ppo", "last_spread": None, "average": 1, "reward_limit": None, "divergence_limit": None},
+    "gradient": gradient.CAME_LATER,
     "guards": {"earlier": 0},
     "rounds": {"evaluation_episodes": None},
 }  # settings, and what all was like before
