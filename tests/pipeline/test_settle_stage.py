@@ -14,7 +14,7 @@ from reverie.controller.model import Controller
 from reverie.errors import ReverieError
 from reverie.evolution.train import BEST_FILE
 from reverie.files.checkpoint import latest_checkpoint
-from reverie.gradient.config import SettleConfig
+from reverie.gradient.config import GradientConfig, SettleConfig
 from reverie.pipeline import stages
 from reverie.pipeline.driving import Driving
 from reverie.pipeline.opening import load_params
@@ -26,7 +26,7 @@ from tests.pipeline.test_gradient_stage import GRADIENT, ONLY
 from tests.pipeline.test_rounds import small
 
 WORDS = (*GRADIENT, *ONLY, "--rounds.gradient-updates", "1")
-SETTLE = ("--settle.updates", "3", "--settle.average", "2", "--settle.reward-limit", "0.5")
+SETTLE = ("--settle.updates", "3", "--settle.average", "2", "--settle.reward-limit", "0.5", "--settle.entropy", "0.0")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_the_last_round_settles_from_where_its_gradients_left_c(settled: Path) -
     found = latest_checkpoint(last.settle)
     assert found is not None
     assert found.step == 3
-    assert (found.state["reward_limit"], found.state["average"]) == (0.5, 2)
+    assert (found.state["reward_limit"], found.state["average"], found.state["entropy"]) == (0.5, 2, 0.0)
     passed = found.arrays["passed"]
     assert len(passed) == 2
     np.testing.assert_array_equal(load_params(last), passed.mean(0))
@@ -86,11 +86,20 @@ def test_more_rounds_are_refused(settled: Path) -> None:
         ({"updates": -1}, "settle.updates is -1, expected at least 0"),
         ({"average": 0}, "settle.average is 0, expected at least 1"),
         ({"reward_limit": -2.0}, "settle.reward_limit is -2.0, expected a finite number above 0, or none"),
+        ({"learning_rate": 0.0}, "settle.learning_rate is 0.0, expected a finite number above 0, or none"),
+        ({"hold_chance": 1.5}, "settle.hold_chance is 1.5, expected 0 to 1, or none"),
+        ({"entropy": -1.0}, "settle.entropy is -1.0, expected a finite number, at least 0, or none"),
     ],
 )
 def test_bad_settings_are_refused(change: dict[str, float], message: str) -> None:
     with pytest.raises(ReverieError, match=message):
         SettleConfig(**change)  # type: ignore[arg-type]
+
+
+def test_what_it_does_not_name_is_as_c_learned() -> None:
+    learned = GradientConfig(updates=9, hold_chance=0.02, learning_rate=1e-3, reward_limit=2.0, average=1)
+    settling = SettleConfig(updates=4, average=5, hold_chance=0.0).of(learned)
+    assert settling == replace(learned, updates=4, reward_limit=None, average=5, hold_chance=0.0)
 
 
 def test_what_a_round_collects_is_driven_with_z_drawn(settled: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from reverie.errors import ReverieError
@@ -98,7 +98,7 @@ class GradientConfig:
 class SettleConfig:
     """C on in the dream of the last round, from where `gradient` left it, as `gradient` says but for these.
 
-    Not in the paper: C unlearns haste, and what is but one update's luck.
+    Not in the paper: C unlearns haste, what is but one update's luck, and what only the noise of its tries asks for.
     """
 
     updates: int = 0
@@ -107,12 +107,28 @@ class SettleConfig:
     """as `gradient.reward_limit`"""
     average: int = 50
     """as `gradient.average`"""
+    hold_chance: float | None = None
+    """as `gradient.hold_chance`; None: what that is, and so for the two below"""
+    entropy: float | None = None
+    """as `gradient.entropy`"""
+    learning_rate: float | None = None
+    """as `gradient.learning_rate`"""
 
     def __post_init__(self) -> None:
         for name, lowest in {"updates": 0, "average": 1}.items():
             if getattr(self, name) < lowest:
                 raise ReverieError(f"settle.{name} is {getattr(self, name)}, expected at least {lowest}")
         _require_limit("settle.reward_limit", self.reward_limit)
+        _require_limit("settle.learning_rate", self.learning_rate)
+        if self.hold_chance is not None and not 0 <= self.hold_chance <= 1:
+            raise ReverieError(f"settle.hold_chance is {self.hold_chance}, expected 0 to 1, or none")
+        if self.entropy is not None and not (math.isfinite(self.entropy) and self.entropy >= 0):
+            raise ReverieError(f"settle.entropy is {self.entropy}, expected a finite number, at least 0, or none")
+
+    def of(self, gradient: GradientConfig) -> GradientConfig:
+        """`gradient` as C settles by it."""
+        kept = {name: value for name, value in asdict(self).items() if value is not None or name == "reward_limit"}
+        return replace(gradient, **kept)
 
 
 @dataclass(frozen=True)

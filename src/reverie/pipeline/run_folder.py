@@ -31,6 +31,7 @@ CAME_LATER = {
     "gradient": gradient.CAME_LATER,
     "guards": {"earlier": 0},
     "rounds": {"evaluation_episodes": None},
+    "settle": dict.fromkeys(("hold_chance", "entropy", "learning_rate")),
 }  # settings, and what all was like before
 
 

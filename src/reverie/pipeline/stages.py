@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,8 +115,8 @@ def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None
             params = learned(run.plan.gradient, dream, run.gradient, run.seed, params)
         settle = run.experiment.settle
         if run.is_last and settle.updates:
-            dream, config = under_guards(run, arena_of(run, "dream")), replace(run.plan.gradient, **asdict(settle))
-            params = learned(config, dream, run.settle, run.seed, params)
+            dream = under_guards(run, arena_of(run, "dream"))
+            params = learned(settle.of(run.plan.gradient), dream, run.settle, run.seed, params)
         with Workers(workers) as pool:
             if run.is_last and run.experiment.finetune.updates:
                 params = _finetuned(run, pool, params)
