@@ -69,7 +69,7 @@ def model_card(card: Card) -> str:
         command=card.command,
         real_steps=card.real_steps,
         beyond="" if experiment.start_from is None else ", beyond those of the weights that it began at",
-        rounds=f", {count} rounds of C's own play" if (count := experiment.rounds.count) else "",
+        rounds=f", {count} round{'s' * (count > 1)} of C's own play" if (count := experiment.rounds.count) else "",
         evolving=" and the fine-tuning of C" * tuned + " and the evolution of C" * (not dreamt),
         seed=experiment.seed,
         where="M's dream" if dreamt else "the real world",
