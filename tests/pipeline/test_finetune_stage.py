@@ -84,4 +84,4 @@ def test_its_card_says_so(tuned: Path, tmp_path: Path) -> None:
     export_run(open_run(tuned), tmp_path / "agent")
     card = (tmp_path / "agent" / MODEL_CARD).read_text()
     assert "by policy gradients, then by policy gradients in the real world" in card
-    assert "rounds of C's own play and the fine-tuning of C" in card
+    assert ", 1 round of C's own play and the fine-tuning of C" in card
