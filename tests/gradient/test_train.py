@@ -246,7 +246,7 @@ def test_another_setting_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_training_of_before_a_setting_was_there_goes_on(tmp_path: Path) -> None:
-    """Its checkpoints do not say that they are PPO's, say."""
+    """Its checkpoints do not say so much as that they are PPO's."""
     made = [engine(spec=parts.PREDICTED)]
     straight = learn(CONFIG, made, tmp_path / "straight", 1)
     learn(replace(CONFIG, updates=2), made, tmp_path / "before", 1)

@@ -87,8 +87,8 @@ def test_more_rounds_are_refused(settled: Path) -> None:
         ({"average": 0}, "settle.average is 0, expected at least 1"),
         ({"reward_limit": -2.0}, "settle.reward_limit is -2.0, expected a finite number above 0, or none"),
         ({"learning_rate": 0.0}, "settle.learning_rate is 0.0, expected a finite number above 0, or none"),
-        ({"hold_chance": 1.5}, "settle.hold_chance is 1.5, expected 0 to 1, or none"),
-        ({"entropy": -1.0}, "settle.entropy is -1.0, expected a finite number, at least 0, or none"),
+        ({"hold_chance": 1.5}, "settle.hold_chance is 1.5, expected 0 to 1"),
+        ({"entropy": -1.0}, "settle.entropy is -1.0, expected a finite number, at least 0"),
     ],
 )
 def test_bad_settings_are_refused(change: dict[str, float], message: str) -> None:

@@ -82,16 +82,14 @@ class GradientConfig:
             if getattr(self, name) < lowest:
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected at least {lowest}")
         for name in ("discount", "trace", "hold_chance"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected 0 to 1")
+            _require_share(f"gradient.{name}", getattr(self, name))
         for name in ("clip", "learning_rate", "critic_learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected a finite number above 0")
         _require_limit("gradient.reward_limit", self.reward_limit)
         _require_limit("gradient.divergence_limit", self.divergence_limit)
         _require_spread("gradient", self.last_spread)
-        if not (math.isfinite(self.entropy) and self.entropy >= 0):
-            raise ReverieError(f"gradient.entropy is {self.entropy}, expected a finite number, at least 0")
+        _require_weight("gradient.entropy", self.entropy)
 
 
 @dataclass(frozen=True)
@@ -120,10 +118,10 @@ class SettleConfig:
                 raise ReverieError(f"settle.{name} is {getattr(self, name)}, expected at least {lowest}")
         _require_limit("settle.reward_limit", self.reward_limit)
         _require_limit("settle.learning_rate", self.learning_rate)
-        if self.hold_chance is not None and not 0 <= self.hold_chance <= 1:
-            raise ReverieError(f"settle.hold_chance is {self.hold_chance}, expected 0 to 1, or none")
-        if self.entropy is not None and not (math.isfinite(self.entropy) and self.entropy >= 0):
-            raise ReverieError(f"settle.entropy is {self.entropy}, expected a finite number, at least 0, or none")
+        if self.hold_chance is not None:
+            _require_share("settle.hold_chance", self.hold_chance)
+        if self.entropy is not None:
+            _require_weight("settle.entropy", self.entropy)
 
     def of(self, gradient: GradientConfig) -> GradientConfig:
         """`gradient` as C settles by it."""
@@ -164,11 +162,20 @@ class FinetuneConfig:
             lowest, value = 0 if name == "updates" else 1, getattr(self, name)
             if value is not None and value < lowest:
                 raise ReverieError(f"finetune.{name} is {value}, expected at least {lowest}")
-        if not 0 <= self.trace <= 1:
-            raise ReverieError(f"finetune.trace is {self.trace}, expected 0 to 1")
+        _require_share("finetune.trace", self.trace)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ReverieError(f"finetune.learning_rate is {self.learning_rate}, expected a finite number above 0")
         _require_spread("finetune", self.last_spread)
+
+
+def _require_share(name: str, share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ReverieError(f"{name} is {share}, expected 0 to 1")
+
+
+def _require_weight(name: str, weight: float) -> None:
+    if not (math.isfinite(weight) and weight >= 0):
+        raise ReverieError(f"{name} is {weight}, expected a finite number, at least 0")
 
 
 def _require_spread(section: str, spread: float | None) -> None:
