@@ -17,6 +17,7 @@ from reverie.worlds.spec import ActionSpec, WorldSpec
 LATENT, HIDDEN = 6, 24
 ACTIONS = ActionSpec("driving", 3)
 SURVIVAL = WorldSpec("small", ACTIONS, "survival", 60)
+REPEATED = WorldSpec("small", ACTIONS, "survival", 60, repeat=4)
 PREDICTED = WorldSpec("small", ACTIONS, "predicted", 60)
 
 

@@ -43,7 +43,7 @@ def plain_dream(
         state, said = model.step(state, z, felt, restart)
         uniform, normal = torch.from_numpy(draws.component), torch.from_numpy(draws.spread)
         z = sample(said.logits, said.mean, said.log_std, config.temperature, uniform, normal)
-        total += 1.0 if spec.reward == "survival" else float(said.reward)
+        total += spec.repeat if spec.reward == "survival" else float(said.reward)
         odds = torch.exp(said.done_logit) / (10 if config.done == "calibrated" else 1)  # the weight in M's training
         probability = odds / (1 + odds)
         if probability > (0.5 if config.done == "cutoff" else float(draws.ending[0])):
@@ -53,7 +53,8 @@ def plain_dream(
 
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize(
-    ("spec", "done"), list(product([parts.SURVIVAL, parts.PREDICTED], ["sample", "cutoff", "calibrated"]))
+    ("spec", "done"),
+    list(product([parts.SURVIVAL, parts.REPEATED, parts.PREDICTED], ["sample", "cutoff", "calibrated"])),
 )
 def test_dreams_follow_the_plain_step(spec: WorldSpec, done: str, compiled: bool) -> None:
     model = parts.memory(done_bias={"sample": -6.0, "calibrated": -4.0, "cutoff": -4.0}[done])

@@ -91,7 +91,7 @@ def test_the_constructors_seed_is_the_first_resets() -> None:
     assert not np.array_equal(by_constructor.reset()[0], first)
 
 
-@pytest.mark.parametrize("spec", [parts.SURVIVAL, parts.PREDICTED], ids=lambda spec: spec.reward)
+@pytest.mark.parametrize("spec", [parts.SURVIVAL, parts.REPEATED, parts.PREDICTED], ids=["lives", "repeats", "paid"])
 def test_an_episode_is_the_dream_that_the_engine_counts(spec: WorldSpec) -> None:
     model, chosen = parts.memory(), ControllerConfig(features="zch")
     engine = parts.engine(spec, SAMPLED, torch.float32, model=model, chosen=chosen)

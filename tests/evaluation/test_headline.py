@@ -102,14 +102,14 @@ def test_scores_stand_in_one_table_with_the_papers() -> None:
     assert tiny["paper"] == []
 
 
-def make_recording(steps: int, panels: int = 2, size: int = 1) -> Recording:
+def make_recording(steps: int, panels: int = 2, size: int = 1, total: float = 12.5) -> Recording:
     frames = np.zeros((steps + 1, 64, 64, 3), np.uint8)
     seen = frames if panels == 2 else None
-    return Recording("world", None, frames, seen, np.zeros((steps, size), np.float32), 12.5, True)
+    return Recording("world", None, frames, seen, np.zeros((steps, size), np.float32), total, True)
 
 
 def test_films_run_at_the_worlds_own_pace() -> None:
-    section = films(ReportInputs(DOOM, awake=make_recording(9), asleep=make_recording(5, panels=1)))
+    section = films(ReportInputs(DOOM, awake=make_recording(9, total=9.0), asleep=make_recording(5, panels=1)))
     assert section is not None
     assert set(section) == {"awake", "asleep"}
     awake = section["awake"]
@@ -118,6 +118,14 @@ def test_films_run_at_the_worlds_own_pace() -> None:
     assert awake["length"] == "9 steps survived"
     assert awake["tracks"] == "track below shows its action"
     assert films(ReportInputs(DOOM)) is None
+
+
+def test_a_film_of_a_world_whose_actions_last_is_as_fast_as_the_game_and_counts_its_steps() -> None:
+    slow = replace(DOOM, name="doom-skill-5-repeat-4", max_steps=525, repeat=4)
+    section = films(ReportInputs(slow, awake=make_recording(300, total=1198.0)))
+    assert section is not None
+    assert section["awake"]["length"] == "1,198 steps survived"
+    assert section["awake"]["film"].frames_per_second == 9  # of the game's 35
 
 
 def test_a_film_of_another_world_says_steps_and_points() -> None:

@@ -105,6 +105,30 @@ def test_a_skill_is_a_world_by_its_name() -> None:
         worlds.close()
 
 
+def test_an_action_can_last_and_what_it_lives_through_is_counted() -> None:
+    """The same buttons, tic by tic and four tics at a time: one game, whose last step may be a part of four."""
+    buttons = np.repeat(np.random.default_rng(0).uniform(-1, 1, (100, 1)).astype(np.float32), 4, axis=0)
+    frames, returns = {}, {}
+    for name, step in (("doom-skill-5", 1), ("doom-skill-5-repeat-4", 4)):
+        worlds = make(name)
+        first, _ = worlds.reset(seed=[4])
+        seen, total, over = [first[0]], 0.0, False
+        for button in buttons[::step]:
+            frame, reward, terminated, truncated, _ = worlds.step(button[None])
+            total += float(reward[0])
+            over = bool(terminated[0])
+            if over:
+                break
+            seen.append(frame[0])
+        assert over
+        assert not truncated.any()
+        frames[step], returns[step] = seen, total
+        worlds.close()
+    assert returns[4] == returns[1] == len(frames[1])
+    assert len(frames[4]) == -(-len(frames[1]) // 4)
+    assert all((one == other).all() for one, other in zip(frames[4], frames[1][::4], strict=True))
+
+
 def test_a_killed_game_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     worlds = make("doom", 2)
     worlds.reset(seed=[5, 6])

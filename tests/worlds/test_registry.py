@@ -14,6 +14,8 @@ from reverie.worlds.spec import ActionSpec, WorldSpec
 SPECS = [
     WorldSpec("doom", ActionSpec("three-way", 1), "survival", 2100),
     WorldSpec("doom-skill-5", ActionSpec("three-way", 1), "survival", 2100),
+    WorldSpec("doom-repeat-4", ActionSpec("three-way", 1), "survival", 525, 4),
+    WorldSpec("doom-skill-5-repeat-8", ActionSpec("three-way", 1), "survival", 262, 8),
     WorldSpec("carracing", ActionSpec("driving", 3), "predicted", 1000),
     WorldSpec("carracing-envpool", ActionSpec("driving", 3), "predicted", 1000),
     WorldSpec("tiny", ActionSpec("continuous", 1), "predicted", 100),
@@ -64,7 +66,12 @@ def test_envpools_car_is_a_world_by_its_name(monkeypatch: pytest.MonkeyPatch) ->
     worlds = make("carracing-envpool", 2)
     assert isinstance(worlds._backend, PooledCars)
     assert worlds.world_spec.name == "carracing-envpool"
-    assert [base_world(name) for name in ("carracing-envpool", "doom-skill-5", "tiny")] == ["carracing", "doom", "tiny"]
+    assert [base_world(name) for name in ("carracing-envpool", "doom-skill-5-repeat-4", "doom-repeat-2", "tiny")] == [
+        "carracing",
+        "doom",
+        "doom",
+        "tiny",
+    ]
     hide(monkeypatch, "envpool")
     with pytest.raises(ReverieError, match="needs EnvPool"):
         make("carracing-envpool")
@@ -142,6 +149,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("doom", {"skill": 0}, "skill is 0, expected 1 to 5"),
     ("doom", {"skill": 6}, "skill is 6, expected 1 to 5"),
     ("doom-skill-7", {}, "skill is 7, expected 1 to 5"),
+    ("doom-repeat-1", {}, "repeat is 1, expected 2 to 35 steps"),
+    ("doom-skill-5-repeat-36", {}, "repeat is 36, expected 2 to 35 steps"),
     ("doom-skill-5", {"skill": 3}, "skill=3 was given for world 'doom-skill-5', but only 'doom' has skills"),
 ]
 

@@ -171,9 +171,9 @@ class Dreams:
 
 
 def dream_reward(outcome: Outcome, action: Tensor, spec: WorldSpec) -> Tensor:
-    """The rewards of n dreams for a step, float32 [n]: 1 for surviving it, or what M predicts."""
+    """The rewards of n dreams for a step, float32 [n]: the game's steps for surviving it, or what M predicts."""
     if spec.reward == "survival":
-        return action.new_ones(len(action))
+        return action.new_full((len(action),), spec.repeat)
     assert outcome.reward is not None, "check_dream lets no such M through"
     return outcome.reward
 

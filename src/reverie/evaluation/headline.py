@@ -78,8 +78,9 @@ def _film(recording: Recording, pace: int, unit: str) -> Section:
 
 
 def _length(recording: Recording, unit: str) -> str:
-    steps = f"{len(recording.actions):,} steps"
-    return f"{steps} survived" if unit == "steps survived" else f"{steps}, {number(recording.total)} {unit}"
+    if unit == "steps survived":
+        return f"{recording.total:,.0f} {unit}"  # of the game: an action can last several
+    return f"{len(recording.actions):,} steps, {number(recording.total)} {unit}"
 
 
 def scores(inputs: ReportInputs) -> Section | None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from reverie.worlds.registry import base_world, doom_variant
+
 Curve = tuple[tuple[int, float], ...]
 
 
@@ -81,5 +83,11 @@ WORLDS: dict[str, Published] = {
 
 
 def published(world: str) -> Published:
-    """The published figures of `world`; for a world that the paper did not visit, only its name."""
-    return WORLDS.get(world, Published(title=world))
+    """The published figures of `world`; for one that the paper did not visit, its name and pace alone."""
+    if world in WORLDS:
+        return WORLDS[world]
+    base, variant = WORLDS.get(base_world(world)), doom_variant(world)
+    if base is None:
+        return Published(title=world)
+    repeat = 1 if variant is None else variant.repeat
+    return Published(title=f"{base.title} ({world})", frames_per_second=max(1, round(base.frames_per_second / repeat)))

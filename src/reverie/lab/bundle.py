@@ -84,6 +84,7 @@ def _write_run(folder: Path, place: str, source: LabSource) -> dict[str, Any]:
         "pace": published(spec.name).frames_per_second,
         "reward": spec.reward,
         "max_steps": source.dream.max_steps or spec.max_steps,
+        "repeat": spec.repeat,
         "temperature": source.dream.temperature,
         "done": source.dream.done,
         "done_weight": config.done_weight,

@@ -23,13 +23,14 @@ STAY, LEFT, RIGHT = [0, 0], [1, 0], [0, 1]
 
 
 class DoomWorld:
-    """One game of Take Cover in its own process, one action a tic, reward 1 a step.
+    """One game of Take Cover in its own process, one action for `repeat` tics, reward 1 for each tic that was lived.
 
     The last frame of an episode repeats the one before: ViZDoom shows nothing after death.
     """
 
-    def __init__(self, skill: int = SKILL) -> None:
+    def __init__(self, skill: int = SKILL, repeat: int = 1) -> None:
         self._game = _new_game(skill)
+        self._repeat = repeat
         self._resize = AreaResize(VISIBLE_ROWS, SCREEN_WIDTH)
         self._frame = np.zeros((64, 64, 3), np.uint8)
         doom_guard.start(self._game)
@@ -41,9 +42,10 @@ class DoomWorld:
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         side = action[0]
-        self._game.make_action(LEFT if side < -1 / 3 else RIGHT if side > 1 / 3 else STAY, 1)
+        move = LEFT if side < -1 / 3 else RIGHT if side > 1 / 3 else STAY
+        lived = self._game.make_action(move, self._repeat)  # the scenario pays 1 a tic, that of death as well
         dead = self._game.is_episode_finished()
-        return self._frame if dead else self._look(), 1.0, dead, False
+        return self._frame if dead else self._look(), lived, dead, False
 
     def close(self) -> None:
         doom_guard.stop(self._game)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from reverie.errors import ReverieError
 
@@ -26,7 +26,8 @@ DESCRIPTIONS = {
     "climb": "Climb: swing out of a valley that random play does not leave",
 }
 
-SKILLED_DOOM = re.compile(r"doom-skill-(-?\d+)")
+DOOM_VARIANT = re.compile(r"doom(?:-skill-(-?\d+))?(?:-repeat-(-?\d+))?")
+LONGEST_REPEAT = 35  # steps that one action of Take Cover can last: a second
 POOLED_CAR = "carracing-envpool"  # the car as it trains, by a name of its own
 
 # world -> (module, product, extra of this package), what it cannot do without
@@ -48,11 +49,11 @@ def describe() -> str:
 
 def world_spec(name: str) -> WorldSpec:
     """A world's actions, kind of reward and cap; a Gymnasium id is opened briefly to ask."""
-    base, skill = split_skill(name)
-    if base == "doom":
+    variant = doom_variant(name)
+    if variant is not None:
         from reverie.worlds.doom import DOOM
 
-        return DOOM if skill is None else replace(DOOM, name=name)
+        return replace(DOOM, name=name, max_steps=DOOM.max_steps // variant.repeat, repeat=variant.repeat)
     if name in ("carracing", POOLED_CAR):
         from reverie.worlds.carracing import CARRACING
 
@@ -71,20 +72,34 @@ def world_spec(name: str) -> WorldSpec:
     return generic_spec(name)
 
 
-def split_skill(name: str) -> tuple[str, int | None]:
-    """Part "doom-skill-5" into ("doom", 5), Take Cover at a skill from 1 to 5; any other world is (name, None)."""
-    found = SKILLED_DOOM.fullmatch(name)
+class DoomVariant(NamedTuple):
+    """What a name says of Take Cover: its skill (None: the scenario's own) and how many of its steps an action lasts."""
+
+    skill: int | None = None
+    repeat: int = 1
+
+
+def doom_variant(name: str) -> DoomVariant | None:
+    """Read "doom", "doom-skill-5", "doom-repeat-4" or "doom-skill-5-repeat-4"; None for any other world.
+
+    Raises: ReverieError for a skill beyond 1 to 5, and for a repeat beyond 2 to 35.
+    """
+    found = DOOM_VARIANT.fullmatch(name)
     if found is None:
-        return name, None
-    skill = int(found[1])
-    if not 1 <= skill <= 5:
+        return None
+    skill, repeat = (None if part is None else int(part) for part in found.groups())
+    if skill is not None and not 1 <= skill <= 5:
         raise ReverieError(f"skill is {skill}, expected 1 to 5")
-    return "doom", skill
+    if repeat is not None and not 2 <= repeat <= LONGEST_REPEAT:
+        raise ReverieError(f"repeat is {repeat}, expected 2 to {LONGEST_REPEAT} steps")
+    return DoomVariant(skill, repeat or 1)
 
 
 def base_world(name: str) -> str:
     """The world that one by another name is a variant of: "doom" of "doom-skill-5", "carracing" of its EnvPool copy."""
-    return "carracing" if name == POOLED_CAR else split_skill(name)[0]
+    if name == POOLED_CAR:
+        return "carracing"
+    return name if doom_variant(name) is None else "doom"
 
 
 def make(
@@ -119,9 +134,9 @@ def make(
 def _backend(name: str, num_envs: int, engine: Engine) -> Backend:
     from reverie.worlds.serial import SerialBackend
 
-    base, skill = split_skill(name)
-    if base == "doom":
-        return SerialBackend(_doom_maker(skill), num_envs)
+    variant = doom_variant(name)
+    if variant is not None:
+        return SerialBackend(_doom_maker(variant), num_envs)
     if name in ("carracing", POOLED_CAR):
         return _car_backend(num_envs, "envpool" if name == POOLED_CAR else engine)
     if name == "tiny":
@@ -137,11 +152,11 @@ def _backend(name: str, num_envs: int, engine: Engine) -> Backend:
     return SerialBackend(lambda: GenericWorld(name), num_envs)
 
 
-def _doom_maker(skill: int | None) -> Callable[[], SingleWorld]:
+def _doom_maker(variant: DoomVariant) -> Callable[[], SingleWorld]:
     _require("doom", *NEEDS["doom"])
     from reverie.worlds.doom import SKILL, DoomWorld
 
-    return lambda: DoomWorld(SKILL if skill is None else skill)
+    return lambda: DoomWorld(SKILL if variant.skill is None else variant.skill, variant.repeat)
 
 
 def _car_backend(num_envs: int, engine: Engine) -> Backend:

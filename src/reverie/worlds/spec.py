@@ -61,11 +61,13 @@ class ActionSpec:
 class WorldSpec:
     """A world's contract.
 
-    reward: "survival" is 1 a step (known, so a dream needs only `done`); "predicted" needs M's reward head.
+    reward: "survival" is `repeat` a step (known, so a dream needs only `done`); "predicted" needs M's reward head.
     max_steps: the cap after which an episode is truncated, in the world and in its dreams.
+    repeat: steps of the game that one step of this world lasts, all with the same action ("frame skip").
     """
 
     name: str
     actions: ActionSpec
     reward: Literal["survival", "predicted"]
     max_steps: int
+    repeat: int = 1

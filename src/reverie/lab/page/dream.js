@@ -163,16 +163,20 @@ export class DreamPanel {
     this.bars.show(this.felt(action));
     if (this.done) this.done.push(chance);
     if (this.reward) this.reward.push(reward);
-    this.total += reward ?? 1;
-    this.steps.textContent = String(steps);
+    this.total += reward ?? this.lab.about.repeat;
+    this.steps.textContent = String(this.#lived(steps));
     this.score.textContent = this.total.toFixed(1);
     this.smooth = this.smooth ? 0.95 * this.smooth + 0.05 * milliseconds : milliseconds;
     this.pace.textContent = `${this.smooth.toFixed(1)} ms`;
     document.body.dataset.steps = steps;
   }
 
-  #end({ steps }, cut) {
+  // Steps of the game: an action of this world can last several.
+  #lived(steps) { return steps * this.lab.about.repeat; }
+
+  #end(out, cut) {
     this.ended = true;
+    const steps = this.#lived(out.steps);
     const points = this.lab.about.heads.reward ? this.total : steps;
     const record = points > this.best;
     this.best = Math.max(this.best, points);
