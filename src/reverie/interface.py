@@ -29,7 +29,7 @@ def load(name: str | Path) -> Agent:
 def make(world: str, num_envs: int = 1, seed: int | None = None, **options: Any) -> WorldVectorEnv:
     """A real world: a `gymnasium.vector.VectorEnv` of uint8 frames [n, 64, 64, 3] and float32 actions [n, A].
 
-    world: doom (and doom-skill-1 to doom-skill-5), carracing, tiny, climb or any Gymnasium id
+    world: doom (and doom-skill-1 to doom-skill-5, doom-repeat-4), carracing, tiny, climb or any Gymnasium id
     options: as `reverie.worlds.registry.make` takes them
     """
     from reverie.worlds.registry import make as make_world

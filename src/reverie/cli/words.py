@@ -38,7 +38,7 @@ class Run:
     """The words of `reverie run`."""
 
     world: World
-    """doom (and doom-skill-1 to doom-skill-5), carracing, tiny, climb or any Gymnasium id"""
+    """doom (and doom-skill-1 to doom-skill-5, doom-repeat-4), carracing, tiny, climb or any Gymnasium id"""
     preset: Annotated[str, arg(metavar=PRESETS)] = "quick"
     """how large: tiny (seconds), quick (minutes), standard (an evening), paper (the paper's own counts)"""
     run_dir: Annotated[Path | None, DisallowNone, arg(metavar="DIR", help_behavior_hint="")] = None

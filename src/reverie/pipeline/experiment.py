@@ -29,7 +29,7 @@ class Experiment:
     """One world, the settings of each stage, and the seed from which every random stream derives."""
 
     world: str
-    """doom (and doom-skill-1 to doom-skill-5), carracing, tiny, climb or any Gymnasium id"""
+    """doom (and doom-skill-1 to doom-skill-5, doom-repeat-4), carracing, tiny, climb or any Gymnasium id"""
     preset: Preset
     """the preset that the settings started from"""
     seed: int

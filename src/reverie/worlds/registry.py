@@ -73,7 +73,7 @@ def world_spec(name: str) -> WorldSpec:
 
 
 class DoomVariant(NamedTuple):
-    """What a name says of Take Cover: its skill (None: the scenario's own) and how many of its steps an action lasts."""
+    """What a name says of Take Cover: its skill (None: the scenario's own) and how many steps an action lasts."""
 
     skill: int | None = None
     repeat: int = 1

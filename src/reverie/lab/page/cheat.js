@@ -67,7 +67,7 @@ export class CheatPanel {
 
   #say() {
     const parts = this.pair.sides.filter(({ lengths }) => lengths.length).map(({ title, lengths }) =>
-      `${title}: ${Math.round(lengths.reduce((a, b) => a + b, 0) / lengths.length)} steps on average over ${lengths.length} dream${lengths.length > 1 ? "s" : ""}.`);
+      `${title}: ${Math.round(this.home.repeat * lengths.reduce((a, b) => a + b, 0) / lengths.length)} steps on average over ${lengths.length} dream${lengths.length > 1 ? "s" : ""}.`);
     this.said.textContent = parts.join(" ");
   }
 
