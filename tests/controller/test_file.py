@@ -33,9 +33,12 @@ def test_reads_a_file_from_before_z_had_a_choice(tmp_path: Path) -> None:
     del shape["config"]["sample_z"]  # type: ignore[attr-defined]
     save_arrays(tmp_path / "best.safetensors", {"params": np.zeros(36)}, {"shape": json.dumps(shape)})
     assert load_controller(tmp_path / "best.safetensors")[0].config.sample_z
+    del shape["config"]["categorical"]  # type: ignore[attr-defined]
+    save_arrays(tmp_path / "best.safetensors", {"params": np.zeros(36)}, {"shape": json.dumps(shape)})
+    assert not load_controller(tmp_path / "best.safetensors")[0].config.categorical
     shape["config"]["sample_z"] = 1  # type: ignore[index]
     save_arrays(tmp_path / "best.safetensors", {"params": np.zeros(36)}, {"shape": json.dumps(shape)})
-    with pytest.raises(DamagedFileError, match=r"sample_z \(True, 1\)"):
+    with pytest.raises(DamagedFileError, match=r"sample_z and categorical \(True, 1, False\)"):
         load_controller(tmp_path / "best.safetensors")
 
 

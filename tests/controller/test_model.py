@@ -7,7 +7,7 @@ import torch
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
 from reverie.errors import ReverieError
-from reverie.worlds.spec import ActionSpec
+from reverie.worlds.spec import ActionKind, ActionSpec
 
 DRIVING = ActionSpec("driving", 3)
 PAPER = [
@@ -50,6 +50,26 @@ def test_act_matches_a_plain_float64_loop(kind: str, bias: bool, actions: Action
             plain = plain_outputs(config, params[p], features[p, e], actions.size)
             expected = np.eye(4)[plain.argmax()] if actions.kind == "discrete" else np.tanh(plain)
             np.testing.assert_allclose(acted[p, e].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["linear", "hidden"])
+def test_a_categorical_c_has_an_output_for_each_way(kind: str) -> None:
+    config = ControllerConfig(kind=kind, hidden_size=5, categorical=True)
+    controller = Controller(config, 6, ActionSpec("three-way", 1))
+    assert (controller.output_size, controller.parameter_count) == (3, 21 if kind == "linear" else 53)
+    rng = np.random.default_rng(3)
+    params, features = rng.normal(size=(2, controller.parameter_count)), rng.normal(size=(2, 40, 6))
+    acted = controller.act(torch.tensor(params).float(), torch.tensor(features).float())
+    expected = [[plain_outputs(config, params[p], x, 3).argmax() - 1 for x in features[p]] for p in range(2)]
+    assert acted[..., 0].tolist() == expected
+    assert acted.shape == (2, 40, 1)
+    assert len(acted.unique()) == 3
+
+
+@pytest.mark.parametrize("kind", ["driving", "continuous", "discrete"])
+def test_other_actions_cannot_be_categorical(kind: ActionKind) -> None:
+    with pytest.raises(ReverieError, match=f"and actions are {kind}; expected three-way ones"):
+        Controller(ControllerConfig(categorical=True), 6, ActionSpec(kind, 3))
 
 
 def test_a_tie_takes_the_first_action() -> None:

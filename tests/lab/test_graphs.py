@@ -115,8 +115,9 @@ def test_heads_and_the_expected_latent_are_m_s_own() -> None:
         (ControllerConfig(features="zch", bias=False), DOOM.actions),
         (ControllerConfig(kind="hidden", features="zh", hidden_size=5), CARRACING.actions),
         (ControllerConfig(features="z"), DISCRETE.actions),
+        (ControllerConfig(kind="hidden", features="zch", hidden_size=5, categorical=True), DOOM.actions),
     ],
-    ids=["zch", "hidden", "discrete"],
+    ids=["zch", "hidden", "discrete", "categorical"],
 )
 @torch.inference_mode()
 def test_c_acts_the_same(config: ControllerConfig, actions: ActionSpec) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from reverie.errors import ReverieError
 
+if TYPE_CHECKING:
+    from reverie.worlds.spec import ActionSpec
+
 Features = Literal["z", "zh", "zch", "zha", "zcha"]
+SIDES = (-1, 0, 1)  # the three-way actions of a categorical C's outputs
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,9 @@ class ControllerConfig:
     """whether each layer adds a bias"""
     sample_z: bool = True
     """whether C sees of a real frame a z drawn from V's Gaussian, as in the paper, or the mean, which jitters less"""
+    categorical: bool = False
+    """whether C has an output for each of left, stay and right, of which the largest acts; else, as in the paper, one
+    number for all three, in which stay always lies between the others"""
 
     def __post_init__(self) -> None:
         if self.kind not in ("linear", "hidden"):
@@ -50,8 +57,19 @@ class ControllerConfig:
         states = sum(state in self.features for state in "ch")
         return latent_size + memory_size * states + action_size * self.sees_habit
 
+    def output_size(self, actions: ActionSpec) -> int:
+        """How many outputs C has for such actions; raises ReverieError where they cannot be categorical."""
+        if not self.categorical:
+            return actions.size
+        if actions.kind != "three-way":
+            raise ReverieError(
+                f"controller.categorical is True, and actions are {actions.kind}; expected three-way ones, as Doom has "
+                "(discrete ones have an output each as it is); set it to false"
+            )
+        return len(SIDES)
+
     def layers(self, inputs: int, outputs: int) -> tuple[tuple[int, int], ...]:
-        """(inputs, outputs) of each layer of a C that reads `inputs` features and gives `outputs` actions."""
+        """(inputs, outputs) of each layer of a C that reads `inputs` features and has `outputs` outputs."""
         between = [self.hidden_size] if self.kind == "hidden" else []
         return tuple(pairwise([inputs, *between, outputs]))
 

@@ -46,9 +46,10 @@ def load_controller(path: str | Path) -> tuple[Controller, np.ndarray]:
 def _controller(shape: Any) -> Controller:
     config, actions, features = shape["config"], shape["actions"], shape["feature_size"]
     sizes = (config["hidden_size"], actions["size"], features)
-    choices = (config["bias"], config.get("sample_z", True))  # older files name no sample_z
+    # older files name neither sample_z nor categorical
+    choices = (config["bias"], config.get("sample_z", True), config.get("categorical", False))
     if any(type(size) is not int or size < 1 for size in sizes) or not all(type(choice) is bool for choice in choices):
-        raise ValueError(f"its sizes are {sizes}, bias and sample_z {choices}")
+        raise ValueError(f"its sizes are {sizes}, bias, sample_z and categorical {choices}")
     if actions["kind"] not in get_args(ActionKind):
         raise ValueError(f"its actions are {actions['kind']!r}")
     return Controller(ControllerConfig(**config), features, ActionSpec(**actions))

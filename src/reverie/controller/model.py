@@ -11,7 +11,7 @@ from reverie.worlds.spec import ActionSpec
 
 
 class Controller:
-    """The paper's C: tanh(W x + b), or one-hot argmax for discrete actions. It owns no parameters.
+    """The paper's C: tanh(W x + b), or the largest output's action where it has one for each. It owns no parameters.
 
     A candidate is one flat vector of n = `parameter_count` numbers: for each layer its weight [inputs, outputs],
     row by row, then its bias [outputs] if the config has one.
@@ -23,15 +23,16 @@ class Controller:
         self.config = config
         self.feature_size = feature_size
         self.actions = actions
-        self.layers = config.layers(feature_size, actions.size)
+        self.output_size = config.output_size(actions)
+        self.layers = config.layers(feature_size, self.output_size)
 
     def __repr__(self) -> str:
-        return f"Controller({self.config.kind}, {self.feature_size} -> {self.actions.size}, n={self.parameter_count})"
+        return f"Controller({self.config.kind}, {self.feature_size} -> {self.output_size}, n={self.parameter_count})"
 
     @property
     def parameter_count(self) -> int:
         """n, the length of a candidate."""
-        return self.config.parameter_count(self.feature_size, self.actions.size)
+        return self.config.parameter_count(self.feature_size, self.output_size)
 
     def unpack(self, params: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """Candidates [P, n] as views: for each layer its weight [P, inputs, outputs] and bias [P, 1, outputs]."""
@@ -48,11 +49,17 @@ class Controller:
 
     def act(self, params: Tensor, features: Tensor) -> Tensor:
         """Actions float32 [P, E, A] of candidates [P, n] on their features [P, E, F], in [-1, 1] or one-hot."""
-        x = self.outputs(params, features)
+        return self.to_actions(self.outputs(params, features))
+
+    def to_actions(self, x: Tensor) -> Tensor:
+        """The actions [..., A] that outputs x [..., O] are."""
+        if self.config.categorical:
+            chosen = one_hot_argmax(x)
+            return chosen[..., 2:] - chosen[..., :1]
         return one_hot_argmax(x) if self.actions.kind == "discrete" else x.tanh()
 
     def outputs(self, params: Tensor, features: Tensor) -> Tensor:
-        """What becomes the actions: the last layer's sums, float32 [P, E, A]."""
+        """What becomes the actions: the last layer's sums, float32 [P, E, O]."""
         x = features
         for index, (weight, bias) in enumerate(self.unpack(params)):
             x = torch.bmm(x if index == 0 else x.tanh(), weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reverie.controller.model import Controller, one_hot_argmax
+from reverie.controller.model import Controller
 from reverie.controller.senses import features
 from reverie.dreaming.follower import Follower
 from reverie.dreaming.kernel import Kernel
@@ -32,11 +32,11 @@ class Population:
             return self._controller.act(self._params[candidate], seen[:, None])[:, 0]
         x = self._linear(rows, candidate, self._kernel)
         x = x if self._bias is None else x + self._bias[candidate, 0]
-        return one_hot_argmax(x) if self._controller.actions.kind == "discrete" else x.tanh()
+        return self._controller.to_actions(x)
 
     def _linear(self, rows: DreamRows | Follower, candidate: Tensor, kernel: Kernel) -> Tensor:
         kind, (h, c) = self._controller.config.features, rows.state
-        outputs = torch.empty(rows.count, self._controller.actions.size)
+        outputs = torch.empty(rows.count, self._controller.output_size)
         h = h[:, :0] if kind == "z" else h
         kernel.linear(rows.count, self._weight, candidate, rows.z, c if kind == "zch" else None, h, outputs)
         return outputs

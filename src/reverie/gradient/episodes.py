@@ -54,7 +54,7 @@ def play_episodes(task: Task) -> Episodes:
     """Play all episodes of a task side by side."""
     arena, seeds = task.arena, list(task.seeds)
     world, controller = open_world(arena, len(seeds)), arena.controller_shape()
-    policy, generator = Policy(controller.actions), torch.Generator().manual_seed(task.noise)
+    policy, generator = Policy(controller), torch.Generator().manual_seed(task.noise)
     params, log_spread = torch.from_numpy(task.params)[None], torch.from_numpy(task.log_spread)
     live, length, idle = np.ones(len(seeds), bool), np.zeros(len(seeds), np.int64), np.zeros(len(seeds), np.int64)
     terminated, choices, rewards = np.zeros(len(seeds), bool), list[np.ndarray](), list[np.ndarray]()

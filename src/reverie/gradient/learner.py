@@ -39,7 +39,7 @@ class Learner(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self._start = first_params(controller, generator) if start is None else torch.from_numpy(start).float()
-        self.controller, self.policy = controller, Policy(controller.actions)
+        self.controller, self.policy = controller, Policy(controller)
         self.scaled = nn.Parameter(self._start.clone())
         self.log_spread = nn.Parameter(torch.full((controller.actions.size,), FIRST_SPREAD).log())
         size, hidden = controller.feature_size, config.critic_size
@@ -83,9 +83,9 @@ class Learner(nn.Module):
         """Hold the spread at most where a geometric fall to `last` is after that `share`, 0 to 1, of all updates.
 
         Returns by how much learning should be slower than at first: steps that suit a wide spread are wild in a narrow
-        one. The odds of discrete actions know no spread, so nothing changes there.
+        one. Odds that know no spread, those of a softmax, stay as they are.
         """
-        if last is None or self.policy.actions.kind == "discrete":
+        if last is None or not self.policy.has_spread:
             return 1.0
         factor = (last / FIRST_SPREAD) ** share
         with torch.no_grad():

@@ -127,6 +127,7 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
         raise ReverieError(f"memory.action_size is {memory.action_size}, but the actions of {world.name} have {size}")
     if experiment.mirror:
         world.actions.require_sides()
+    experiment.controller.output_size(world.actions)  # raises where it has none
     _require_dream(experiment)
     _require_habit(experiment)
     _require_search(experiment, world)
@@ -183,7 +184,7 @@ def _require_search(experiment: Experiment, world: WorldSpec) -> None:
     if not (experiment.evolution.generations or in_rounds):
         return
     inputs = c.feature_size(experiment.vision.latent_size, experiment.memory.hidden_size, world.actions.size)
-    count = c.parameter_count(inputs, world.actions.size)
+    count = c.parameter_count(inputs, c.output_size(world.actions))
     if count > LARGEST_SEARCH:
         raise ReverieError(
             f"C has {count:,} parameters, and CMA-ES keeps matrices of so many by so many "

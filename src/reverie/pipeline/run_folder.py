@@ -28,6 +28,7 @@ CONFIG, VERSIONS, TIMINGS, LOCK = "config.json", "versions.json", "timings.json"
 LIBRARIES = ("torch", "numpy", "gymnasium", "cma", "blosc2", "safetensors", "vizdoom", "envpool", "box2d")
 SHOWN_DIFFERENCES = 4
 CAME_LATER = {
+    "controller": {"categorical": False},
     "gradient": gradient.CAME_LATER,
     "guards": {"earlier": 0},
     "rounds": {"evaluation_episodes": None},

@@ -39,7 +39,7 @@ SIZES = {
         "action_head",
     ),
 }
-SHAPE = ("kind", "features", "hidden_size", "bias")  # of C, which begins anew where it has another
+SHAPE = ("kind", "features", "hidden_size", "bias", "categorical")  # of C, which begins anew where it has another
 MORE = ("restart_input", "done_head", "reward_head", "action_head")  # of M: a run that asks for none can have them
 
 
