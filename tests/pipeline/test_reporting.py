@@ -9,6 +9,7 @@ import pytest
 from reverie.evolution.train import BEST_FILE
 from reverie.files.metrics import MetricsLog
 from reverie.pipeline import reporting
+from reverie.pipeline.iterating import rounds_of
 from reverie.pipeline.presets import make_experiment
 from reverie.pipeline.reporting import real_steps
 from reverie.pipeline.run_folder import create_run
@@ -17,15 +18,17 @@ from reverie.rollouts.store import Store
 from reverie.workers.seeds import evaluation_seeds
 
 
-def test_real_steps_are_those_of_all_rounds(tmp_path: Path) -> None:
-    run = create_run(tmp_path / "run", with_changes(make_experiment("tiny", "tiny"), ["--rounds.count", "2"]))
+@pytest.mark.parametrize(("world", "lasting"), [("tiny", 1), ("doom-skill-5-repeat-4", 4)])
+def test_real_steps_are_the_games_in_all_rounds(world: str, lasting: int, tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", with_changes(make_experiment(world, "tiny"), ["--rounds.count", "2"]))
     for number, steps in enumerate((10, 200)):  # the last round has not begun
         with MetricsLog(run.at(number).controller / "metrics.jsonl", resume_step=0) as log:
             log.append(step=1, world_steps=steps - 1)
             log.append(step=2, world_steps=steps)
     store = Store(run.rollouts)
-    assert real_steps(run, store) == 210
-    assert real_steps(run.at(0), store) == 10
+    assert real_steps(run, store) == 210 * lasting
+    assert real_steps(run.at(0), store) == 10 * lasting
+    assert [row.real_steps for row in rounds_of(run)] == [10 * lasting, 210 * lasting, 210 * lasting]
 
 
 def test_rounds_are_filmed_as_far_as_they_have_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from reverie.worlds.registry import base_world, doom_variant
+from reverie.worlds.registry import base_world, repeat_of
 
 Curve = tuple[tuple[int, float], ...]
 
@@ -86,8 +86,8 @@ def published(world: str) -> Published:
     """The published figures of `world`; for one that the paper did not visit, its name and pace alone."""
     if world in WORLDS:
         return WORLDS[world]
-    base, variant = WORLDS.get(base_world(world)), doom_variant(world)
+    base = WORLDS.get(base_world(world))
     if base is None:
         return Published(title=world)
-    repeat = 1 if variant is None else variant.repeat
-    return Published(title=f"{base.title} ({world})", frames_per_second=max(1, round(base.frames_per_second / repeat)))
+    pace = max(1, round(base.frames_per_second / repeat_of(world)))
+    return Published(title=f"{base.title} ({world})", frames_per_second=pace)

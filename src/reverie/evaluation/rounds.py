@@ -72,7 +72,7 @@ def rounds(inputs: ReportInputs) -> dict[str, Any] | None:
 def _panel(one: RoundFilmed, unit: str) -> dict[str, str]:
     """What is said of a round."""
     steps = len(one.frames) - 1
-    here = f"{steps:,} steps" + ("" if unit == "steps survived" else f", {number(one.total)} {unit}")
+    here = f"{one.total:,.0f} steps" if unit == "steps survived" else f"{steps:,} steps, {number(one.total)} {unit}"
     return {
         "round": f"round {one.number}",
         "steps": f"{one.real_steps:,} real steps",

@@ -13,6 +13,7 @@ from reverie.files.metrics import read_metrics
 from reverie.pipeline.run_folder import RunFolder
 from reverie.pipeline.scoring import read_scores
 from reverie.pipeline.table import as_text
+from reverie.worlds.registry import repeat_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,9 +78,13 @@ def rounds_of(run: RunFolder) -> list[Round]:
 
 
 def real_steps_by(run: RunFolder, entries: Sequence[Entry]) -> int:
-    """Steps in the real world that were learned from up to and with this round, of a store's entries and of C's own."""
+    """Steps in the real world that were learned from up to and with this round, of a store's entries and of C's own.
+
+    Where an action lasts several steps of the game, all of them count.
+    """
     last = run.experiment.episodes_by(run.round)
-    return sum(entry.steps for entry in entries if entry.index < last) + steps_of_learning(run)
+    steps = sum(entry.steps for entry in entries if entry.index < last) + steps_of_learning(run)
+    return steps * repeat_of(run.experiment.world)
 
 
 def fresh_losses(file: Path) -> dict[str, float]:

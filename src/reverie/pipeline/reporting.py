@@ -18,7 +18,7 @@ from reverie.pipeline.scoring import read_scores
 from reverie.pipeline.settings import to_json
 from reverie.rollouts.store import Store
 from reverie.workers.seeds import evaluation_seeds
-from reverie.worlds.registry import world_spec
+from reverie.worlds.registry import repeat_of, world_spec
 
 FILMED = 3  # episodes, of which the middle one is shown
 SHOWN_EPISODES = 6
@@ -60,7 +60,7 @@ def _inputs(run: RunFolder) -> ReportInputs:
 
 def real_steps(run: RunFolder, store: Store) -> int:
     """Steps taken in the real world to learn from: collecting, and where C was fine-tuned or evolved there."""
-    return store.total_steps + steps_of_learning(run)
+    return (store.total_steps + steps_of_learning(run)) * repeat_of(run.experiment.world)
 
 
 def _rounds(rounds: Sequence[RunFolder], store: Store) -> list[RoundFilmed]:

@@ -95,6 +95,12 @@ def doom_variant(name: str) -> DoomVariant | None:
     return DoomVariant(skill, repeat or 1)
 
 
+def repeat_of(name: str) -> int:
+    """The steps of the game that a step of this world lasts."""
+    variant = doom_variant(name)
+    return 1 if variant is None else variant.repeat
+
+
 def base_world(name: str) -> str:
     """The world that one by another name is a variant of: "doom" of "doom-skill-5", "carracing" of its EnvPool copy."""
     if name == POOLED_CAR:
