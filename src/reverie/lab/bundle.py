@@ -27,6 +27,7 @@ from reverie.files.atomic import sweep_all_temporary, write_bytes, write_json
 from reverie.lab import graphs, noise, reference, survey
 from reverie.lab.onnx_file import halved, to_onnx
 from reverie.lab.source import LabAgent, LabEpisode, LabSource
+from reverie.worlds.registry import base_world
 
 FORMAT = 1
 FOLDERS = ("a", "b")
@@ -145,7 +146,8 @@ class _Arrays:
 def _actions(source: LabSource) -> dict[str, Any]:
     actions = source.spec.actions
     numbered = [f"action {part + 1}" for part in range(actions.size)]
-    return {"kind": actions.kind, "size": actions.size, "labels": ACTION_LABELS.get(source.spec.name, numbered)}
+    labels = ACTION_LABELS.get(base_world(source.spec.name), numbered)
+    return {"kind": actions.kind, "size": actions.size, "labels": labels}
 
 
 def _agent(agent: LabAgent) -> dict[str, Any]:
