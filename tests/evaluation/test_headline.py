@@ -7,6 +7,7 @@ import pytest
 
 from reverie.evaluation.headline import films, scores, tiles, verdict
 from reverie.evaluation.inputs import ReportInputs
+from reverie.evaluation.published import published
 from reverie.evaluation.recording import Recording
 from reverie.evaluation.score import Score
 from reverie.worlds.spec import ActionSpec, WorldSpec
@@ -126,6 +127,7 @@ def test_a_film_of_a_world_whose_actions_last_is_as_fast_as_the_game_and_counts_
     assert section is not None
     assert section["awake"]["length"] == "1,198 steps survived"
     assert section["awake"]["film"].frames_per_second == 9  # of the game's 35
+    assert published(slow.name).title == "Doom: Take Cover (doom-skill-5-repeat-4)"
 
 
 def test_a_film_of_another_world_says_steps_and_points() -> None:

@@ -26,6 +26,7 @@ def entries(count: int) -> list[Entry]:
         ("doom", 2100, 900, 0, 901 * 4000),
         ("doom-skill-5", 2100, 0, 0, 201 * 4000),
         ("doom-skill-5-repeat-4", 2100, 0, 0, 51 * 4000),
+        ("doom-skill-1-repeat-4", 2100, 0, 0, 526 * 4000),
         ("doom-skill-1", 2100, 0, 0, 2101 * 4000),
         ("carracing", 1000, 0, 0, 1001 * 800),
         ("carracing-envpool", 1000, 0, 0, 1001 * 800),

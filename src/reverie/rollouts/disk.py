@@ -12,7 +12,7 @@ from reverie.rollouts.manifest import Entry
 from reverie.worlds.registry import base_world, doom_variant
 
 FRAME_BYTES = {"doom": 4_000, "carracing": 800, "tiny": 150}  # on disk, measured: docs/collect.md
-DOOM_STEPS = {None: 500, 4: 500, 5: 200}  # of an episode of the game at a skill, where most end before the cap
+DOOM_STEPS = {None: 500, 1: 2100, 2: 2100, 3: 2100, 4: 500, 5: 200}  # of an episode of the game at a skill, about
 UNKNOWN_FRAME_BYTES = 8_000  # of the 12,288 that a frame has: rich pictures, hardly compressed
 SPARE = 1.1  # the disk should not be full to the last byte
 ENOUGH_EPISODES = 20  # from so many on, the store itself tells better than the tables above
@@ -23,15 +23,12 @@ def needed_bytes(world: str, missing: int, config: CollectConfig, present: Seque
     if len(present) >= ENOUGH_EPISODES:
         episode_bytes = sum(entry.size for entry in present) / len(present)
     else:
-        steps = max(config.min_steps, min(config.max_steps, _mean_steps(world) or config.max_steps))
+        variant, steps = doom_variant(world), config.max_steps
+        if variant is not None:
+            steps = min(steps, DOOM_STEPS[variant.skill] // variant.repeat)
+        steps = max(steps, config.min_steps)
         episode_bytes = (steps + 1) * FRAME_BYTES.get(base_world(world), UNKNOWN_FRAME_BYTES)
     return int(missing * episode_bytes * SPARE)
-
-
-def _mean_steps(world: str) -> int | None:
-    variant = doom_variant(world)
-    steps = None if variant is None else DOOM_STEPS.get(variant.skill)
-    return None if variant is None or steps is None else steps // variant.repeat
 
 
 def require_space(folder: Path, world: str, missing: int, needed: int) -> None:
