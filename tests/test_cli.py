@@ -128,7 +128,7 @@ BAD_WORDS = [
     ("run tiny --memory.done_head maybe", "memory.done_head is 'maybe', expected true or false"),
     (
         "run tiny --controller.features x",
-        "controller.features is 'x', expected 'z' or 'zh' or 'zch' or 'zha' or 'zcha'",
+        "controller.features is 'x', expected 'z' or 'zh' or 'zch' or 'zha' or 'zcha' or 'zho' or 'zcho'",
     ),
     ("run tiny --evaluation-episodes 0", "evaluation_episodes is 0; expected at least 1"),
     (

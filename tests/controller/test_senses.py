@@ -13,6 +13,7 @@ from reverie.hardware import single_thread
 from reverie.memory.config import MemoryConfig
 from reverie.memory.lstm import LSTMState
 from reverie.memory.model import MDNRNN
+from reverie.memory.outlook import outlook_of
 from reverie.vision.encode import encode_frames
 from reverie.vision.model import ConvVAE, fast_copy
 from reverie.worlds.spec import ActionSpec
@@ -48,6 +49,18 @@ def test_c_may_see_the_action_that_m_expects(kind: str, expected: Callable[[torc
     assert said is not None
     assert seen.shape == (5, senses.feature_size) == (5, Z + 2 * H + 2)
     torch.testing.assert_close(seen, torch.cat([z, state.c, state.h, expected(said).detach()], -1))
+
+
+@pytest.mark.parametrize("names", ["zho", "zcho"])
+def test_c_may_see_ms_outlook(names: str) -> None:
+    config = MemoryConfig(latent_size=Z, action_size=1, hidden_size=H, done_head=True, outlook=(1, 4))
+    memory, state = MDNRNN(config, seed=1), LSTMState(h=torch.rand(5, H), c=torch.rand(5, H))
+    actions, z = ActionSpec("three-way", 1), torch.rand(5, Z)
+    senses = Senses(VISION, memory, ControllerConfig(features=names), actions)  # type: ignore[arg-type]
+    seen = senses.features(AgentState(state, torch.zeros(5)), z)
+    assert seen.shape == (5, senses.feature_size)
+    kept = [state.c, state.h] if names == "zcho" else [state.h]
+    torch.testing.assert_close(seen, torch.cat([z, *kept, outlook_of(memory, actions)(z, state)], -1))
 
 
 def test_an_m_without_an_action_head_expects_nothing_of_c() -> None:

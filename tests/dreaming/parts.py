@@ -51,9 +51,12 @@ def starts(count: int = 20, latent_size: int = LATENT) -> Starts:
     return Starts(mu, rng.standard_normal((count, latent_size), np.float32) - 2)
 
 
-def controller(config: ControllerConfig | None = None, actions: ActionSpec = ACTIONS) -> Controller:
+def controller(
+    config: ControllerConfig | None = None, actions: ActionSpec = ACTIONS, model: MDNRNN | None = None
+) -> Controller:
     config = config or ControllerConfig()
-    return Controller(config, config.feature_size(LATENT, HIDDEN, actions.size), actions)
+    sizes = LATENT, HIDDEN, actions.size, 0 if model is None else model.config.outlook_features
+    return Controller(config, config.feature_size(*sizes), actions)
 
 
 def candidates(controller: Controller, count: int = 4) -> np.ndarray:
@@ -70,6 +73,6 @@ def engine(
     beside: MDNRNN | None = None,
 ) -> DreamEngine:
     config = config or DreamConfig(temperature=1.1, done="sample")
-    shape = controller(chosen, spec.actions)
     model = model or memory(action_size=spec.actions.size)
+    shape = controller(chosen, spec.actions, model)
     return DreamEngine(model, shape, starts(), spec, config, dtype, compiled, beside)

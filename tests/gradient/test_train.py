@@ -45,6 +45,7 @@ def engine(**changes: Any) -> DreamEngine:
         ("ppo", parts.SURVIVAL, "zch"),
         ("ppo", WorldSpec("small", ActionSpec("three-way", 1), "predicted", 60), "z"),
         ("ppo", WorldSpec("small", ActionSpec("discrete", 4), "predicted", 60), "zh"),
+        ("ppo", WorldSpec("small", ActionSpec("three-way", 1), "survival", 60), "zcho"),
         ("backprop", parts.PREDICTED, "zh"),
         ("backprop", parts.PREDICTED, "zha"),
         ("backprop", parts.SURVIVAL, "zch"),
@@ -54,7 +55,10 @@ def engine(**changes: Any) -> DreamEngine:
 )
 def test_c_learns_what_pays_in_the_dream(method: Method, spec: WorldSpec, features: str, tmp_path: Path) -> None:
     model = parts.memory(
-        action_head=True, action_size=spec.actions.size, done_bias=-1.0 if spec.reward == "survival" else -6.0
+        outlook=(2, 4) if "o" in features else (),
+        action_head=True,
+        action_size=spec.actions.size,
+        done_bias=-1.0 if spec.reward == "survival" else -6.0,
     )
     with torch.no_grad():
         model.input_weight[:, parts.LATENT : parts.LATENT + spec.actions.size] *= 10  # an M that minds what C does
@@ -272,6 +276,20 @@ def test_what_c_tries_narrows_to_the_last_spread(tmp_path: Path) -> None:
     assert (learn(CONFIG, made, tmp_path / "wide", 1) != straight).any()
 
 
+def test_what_c_learns_by_fades(tmp_path: Path) -> None:
+    config = replace(CONFIG, updates=8, fade=0.5, entropy=0.4, hold_chance=0.2, learning_rate=0.01)
+    kept = [config.at(update) == config for update in range(8)]
+    assert kept == [True] * 5 + [False] * 3
+    last = config.at(7)
+    assert (last.entropy, last.hold_chance, last.learning_rate) == pytest.approx((0.1, 0.05, 0.0025))
+    made = [engine(spec=parts.PREDICTED)]
+    straight = learn(config, made, tmp_path / "fading", 1)
+    learn(replace(config, updates=8), made, tmp_path / "fading", 1)  # it is what the folder has
+    with pytest.raises(ReverieError, match=r"updates 8, asked for 10; use the same settings"):  # it would fade later
+        learn(replace(config, updates=10), made, tmp_path / "fading", 1)
+    assert (learn(replace(config, fade=0.0), made, tmp_path / "even", 1) != straight).any()
+
+
 @pytest.mark.parametrize("method", get_args(Method))
 def test_a_loss_that_is_no_number_is_refused(method: Method, tmp_path: Path) -> None:
     start = np.full(parts.engine(spec=parts.PREDICTED).controller.parameter_count, np.nan)
@@ -326,6 +344,7 @@ def test_endless_dreams_are_the_engines_dreams() -> None:
     ("change", "message"),
     [
         ({"dreams": 0}, "gradient.dreams is 0, expected at least 1"),
+        ({"fade": -0.1}, "gradient.fade is -0.1, expected 0 to 1"),
         ({"discount": 1.5}, "gradient.discount is 1.5, expected 0 to 1"),
         ({"method": "reinforce"}, "gradient.method is 'reinforce', expected ppo or backprop"),
         ({"clip": 0.0}, "gradient.clip is 0.0, expected a finite number above 0"),

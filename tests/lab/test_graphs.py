@@ -8,10 +8,12 @@ import torch
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
-from reverie.controller.senses import features
+from reverie.controller.senses import expectation_of, features
 from reverie.lab import graphs, noise, reference
 from reverie.lab.onnx_file import halved, to_onnx
+from reverie.memory.config import MemoryConfig
 from reverie.memory.lstm import LSTMState
+from reverie.memory.model import MDNRNN
 from reverie.worlds.carracing import CARRACING
 from reverie.worlds.doom import DOOM
 from reverie.worlds.spec import ActionSpec, WorldSpec
@@ -116,18 +118,23 @@ def test_heads_and_the_expected_latent_are_m_s_own() -> None:
         (ControllerConfig(kind="hidden", features="zh", hidden_size=5), CARRACING.actions),
         (ControllerConfig(features="z"), DISCRETE.actions),
         (ControllerConfig(kind="hidden", features="zch", hidden_size=5, categorical=True), DOOM.actions),
+        (ControllerConfig(features="zcho"), DOOM.actions),
+        (ControllerConfig(features="zho"), DISCRETE.actions),
+        (ControllerConfig(features="zha"), CARRACING.actions),
     ],
-    ids=["zch", "hidden", "discrete", "categorical"],
+    ids=["zch", "hidden", "discrete", "categorical", "outlook", "outlook-discrete", "habit"],
 )
 @torch.inference_mode()
 def test_c_acts_the_same(config: ControllerConfig, actions: ActionSpec) -> None:
-    controller = Controller(config, config.feature_size(LATENT, HIDDEN), actions)
+    sizes = {"latent_size": LATENT, "hidden_size": HIDDEN, "action_size": actions.size}
+    memory = MDNRNN(MemoryConfig(**sizes, done_head=True, outlook=(2, 4), action_head=True), seed=4)
+    controller = Controller(config, config.feature_size(*memory.config.feature_sizes), actions)
     rng = np.random.default_rng(2)
     params = rng.normal(size=controller.parameter_count)
-    model = to_onnx(graphs.Actor(controller, params, HIDDEN))
+    model = to_onnx(graphs.Actor(controller, params, memory))
     for _ in range(3):
         z, h, c = (rng.normal(size=(1, size)).astype(np.float32) for size in (LATENT, HIDDEN, HIDDEN))
         state = LSTMState(torch.from_numpy(h), torch.from_numpy(c))
-        seen = features(config, torch.from_numpy(z), state)
+        seen = features(config, torch.from_numpy(z), state, expectation_of(config, memory, actions))
         acted = controller.act(torch.from_numpy(params.astype(np.float32))[None], seen[None])[0]
         np.testing.assert_allclose(evaluate(model, z=z, h=h, c=c)["action"], acted, atol=1e-5)

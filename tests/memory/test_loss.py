@@ -34,6 +34,8 @@ def make_batch() -> Batch:
         reward=numbers(STEPS, ROWS, seed=4) * 50,
         next_action=numbers(STEPS, ROWS, 2, seed=5).tanh(),
         has_next=flags[2],
+        held=torch.zeros(STEPS, ROWS),
+        fatal=torch.zeros(STEPS, ROWS),
     )
 
 
@@ -104,6 +106,7 @@ def test_training_starts_at_the_loss_of_a_unit_normal() -> None:
             numbers(40, 10, 3),
             torch.ones(40, 10),
         ),
+        *(torch.zeros(40, 10),) * 2,
     )
     _, loss, _ = memory_loss(model, model.initial_state(10), batch)
     assert loss.item() == pytest.approx(0.5 * np.log(2 * np.pi) + 0.5, abs=0.1)

@@ -66,6 +66,18 @@ def test_a_c_that_sees_what_m_expects_of_it_may_learn_by_gradients() -> None:
         require_fit(with_changes(TINY, [*words, "false"]), spec)
 
 
+def test_an_outlook_needs_actions_that_can_be_held_and_an_m_that_has_it() -> None:
+    doom, car = world_spec("doom"), world_spec("carracing")
+    tiny_doom, seen = make_experiment("doom", "tiny"), ["--controller.features", "zho"]
+    require_fit(with_changes(tiny_doom, [*seen, "--memory.outlook", "2", "4"]), doom)
+    with pytest.raises(ReverieError, match=r"^controller.features are 'zho', and memory.outlook is empty"):
+        require_fit(with_changes(tiny_doom, seen), doom)
+    with pytest.raises(ReverieError, match=r"^controller.features are 'zho', and memory.done_head is False"):
+        require_fit(with_changes(tiny_doom, [*seen, "--memory.outlook", "2", "--memory.done_head", "false"]), doom)
+    with pytest.raises(ReverieError, match=r"^memory.outlook is \(2,\), and the actions of carracing are driving"):
+        require_fit(with_changes(make_experiment("carracing", "tiny"), ["--memory.outlook", "2"]), car)
+
+
 @pytest.mark.parametrize(
     ("words", "fits"),
     [

@@ -65,6 +65,13 @@ def test_v_m_and_c_begin_at_the_weights(kind: str, exported: Path, finished: Pat
     np.testing.assert_allclose(ended.params, start.params, atol=1e-9)
 
 
+def test_c_cannot_see_an_outlook_that_no_m_has_learned(exported: Path) -> None:
+    blind = with_changes(small(), ["--memory.outlook", "2", "4", "--controller.features", "zho"])
+    assert starting_from(blind, str(exported)).memory.outlook == (2, 4)  # M grows it and learns it
+    with pytest.raises(ReverieError, match=r"^memory.updates is 0, and C is to see an outlook of \(2, 4\)"):
+        starting_from(replace(blind, memory=replace(blind.memory, updates=0)), str(exported))
+
+
 def test_a_run_that_goes_on_ends_with_the_same_bits(exported: Path, tmp_path: Path) -> None:
     whole = played(starting_from(small(collect__episodes=6), str(exported)), tmp_path / "whole")
     run = open_run(copy_run(whole.path, tmp_path / "stopped"))

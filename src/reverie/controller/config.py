@@ -11,7 +11,7 @@ from reverie.errors import ReverieError
 if TYPE_CHECKING:
     from reverie.worlds.spec import ActionSpec
 
-Features = Literal["z", "zh", "zch", "zha", "zcha"]
+Features = Literal["z", "zh", "zch", "zha", "zcha", "zho", "zcho"]
 SIDES = (-1, 0, 1)  # the three-way actions of a categorical C's outputs
 
 
@@ -22,7 +22,8 @@ class ControllerConfig:
     kind: Literal["linear", "hidden"] = "linear"
     """linear: one layer; hidden: one layer of tanh units before it"""
     features: Features = "zh"
-    """what C sees, in this order: the latent z, M's cell state c and hidden state h, the action a that M expects"""
+    """what C sees, in this order: the latent z, M's cell state c and hidden state h, the action a that M expects or its
+    outlook o on what holding each action leads to"""
     hidden_size: int = 40
     """tanh units of kind "hidden" (ignored by "linear")"""
     bias: bool = True
@@ -49,13 +50,19 @@ class ControllerConfig:
         """Whether C sees the action that M expects of it."""
         return "a" in self.features
 
-    def feature_size(self, latent_size: int, memory_size: int, action_size: int = 0) -> int:
+    @property
+    def sees_outlook(self) -> bool:
+        """Whether C sees what M expects of holding each action."""
+        return "o" in self.features
+
+    def feature_size(self, latent_size: int, memory_size: int, action_size: int = 0, outlook_size: int = 0) -> int:
         """The length F of the vector that C sees, for a latent of `latent_size` and an M of `memory_size` units.
 
-        action_size: of the action that M expects, which counts where C sees it
+        action_size, outlook_size: of the action that M expects and of its outlook, which count where C sees them
         """
         states = sum(state in self.features for state in "ch")
-        return latent_size + memory_size * states + action_size * self.sees_habit
+        more = action_size * self.sees_habit + outlook_size * self.sees_outlook
+        return latent_size + memory_size * states + more
 
     def output_size(self, actions: ActionSpec) -> int:
         """How many outputs C has for such actions; raises ReverieError where they cannot be categorical."""

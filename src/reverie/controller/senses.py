@@ -16,19 +16,34 @@ from reverie.errors import ReverieError
 from reverie.memory.habit import Habit, habit_of
 from reverie.memory.lstm import LSTMState
 from reverie.memory.model import MDNRNN
+from reverie.memory.outlook import Outlook, outlook_of
 from reverie.vision.encode import encode_frames
 from reverie.vision.model import ConvVAE, fast_copy
 from reverie.worlds.spec import ActionSpec
 
+Expectation = Habit | Outlook
 
-def features(config: ControllerConfig, z: Tensor, memory: LSTMState, habit: Habit | None = None) -> Tensor:
-    """z, [z, h] or [z, c, h] along the last axis, and behind it what `habit` expects of C where C sees it: [..., F]."""
+
+def expectation_of(
+    config: ControllerConfig, memory: MDNRNN, actions: ActionSpec, dtype: torch.dtype = torch.float32
+) -> Expectation | None:
+    """What C sees of M besides its state; None where that is all. Raises ReverieError where M does not have it.
+
+    dtype: that large matrices are multiplied in
+    """
+    if config.sees_habit:
+        return habit_of(memory, actions)
+    return outlook_of(memory, actions, dtype) if config.sees_outlook else None
+
+
+def features(config: ControllerConfig, z: Tensor, memory: LSTMState, expectation: Expectation | None = None) -> Tensor:
+    """z, [z, h] or [z, c, h] along the last axis, and behind it what M expects where C sees it: [..., F]."""
     if config.features == "z":
         return z
     parts = [z, memory.c, memory.h] if "c" in config.features else [z, memory.h]
-    if config.sees_habit:
-        assert habit is not None, "C sees M's habit, and none was given"
-        parts.append(habit(memory.h))
+    if config.sees_habit or config.sees_outlook:
+        assert expectation is not None, "C sees what M expects, and that was not given"
+        parts.append(expectation(z, memory))
     return torch.cat(parts, -1)
 
 
@@ -73,15 +88,16 @@ class Senses:
         # the layout spares small batches a part of what a convolution does to its weights before it can multiply them
         self.vision = fast_copy(vision).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.memory = None if memory is None else memory.eval()
-        self.habit = None if memory is None or not config.sees_habit else habit_of(memory, actions)
+        self.expectation = None if memory is None else expectation_of(config, memory, actions)
         self.config, self.actions = config, actions
         self.latent_size = vision.latent_size
         self.memory_size = 0 if memory is None else memory.config.hidden_size
+        self.outlook_size = 0 if memory is None else memory.config.outlook_features
 
     @property
     def feature_size(self) -> int:
         """F, the length of what C sees."""
-        return self.config.feature_size(self.latent_size, self.memory_size, self.actions.size)
+        return self.config.feature_size(self.latent_size, self.memory_size, self.actions.size, self.outlook_size)
 
     def initial(self, n: int) -> AgentState:
         """The state of n agents whose episodes start."""
@@ -108,4 +124,4 @@ class Senses:
 
     def features(self, state: AgentState, z: Tensor) -> Tensor:
         """What C sees, float32 [n, F]."""
-        return features(self.config, z, state.memory, self.habit)
+        return features(self.config, z, state.memory, self.expectation)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from reverie.controller.model import Controller
+from reverie.controller.senses import expectation_of
 from reverie.dreaming.config import DreamConfig
 from reverie.dreaming.follower import Follower
 from reverie.dreaming.guard import Guard
@@ -21,7 +22,6 @@ from reverie.dreaming.rows import DreamRows, Outcome, PackedMemory
 from reverie.dreaming.starts import Starts
 from reverie.errors import ReverieError
 from reverie.hardware import compute_dtype
-from reverie.memory.habit import habit_of
 from reverie.memory.model import MDNRNN
 from reverie.worlds.spec import WorldSpec
 
@@ -54,7 +54,7 @@ class DreamEngine:
         self.beside = None if beside is None else PackedMemory(beside, self.memory.dtype)
         self.guard = guard
         seen = beside or memory
-        self.habit = habit_of(seen, spec.actions) if controller.config.sees_habit else None
+        self.expectation = expectation_of(controller.config, seen, spec.actions, self.memory.dtype)
         self.controller = controller
         self.starts = starts
         self.spec = spec
@@ -91,8 +91,7 @@ def check_dream(memory: MDNRNN, starts: Starts, spec: WorldSpec) -> None:
 def check_features(controller: Controller, memory: MDNRNN) -> None:
     """Raise where C reads features of another length than z and M's state have."""
     kind = controller.config.features
-    sizes = memory.config.latent_size, memory.config.hidden_size, memory.config.action_size
-    given = controller.config.feature_size(*sizes)
+    given = controller.config.feature_size(*memory.config.feature_sizes)
     if controller.feature_size != given:
         raise ReverieError(
             f"C reads {controller.feature_size} features ({kind!r}) and M with V gives {given}; "
@@ -108,7 +107,7 @@ class Dreams:
         device = engine.memory.device
         weights = torch.as_tensor(np.asarray(params, np.float32), device=device)
         self._engine = engine
-        self._population = Population(engine.controller, weights, engine.kernel, engine.habit)
+        self._population = Population(engine.controller, weights, engine.kernel, engine.expectation)
         self._candidate, self._episode = (
             torch.from_numpy(index.ravel()).to(device) for index in np.indices((len(params), len(seeds)))
         )

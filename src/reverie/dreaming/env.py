@@ -16,6 +16,7 @@ from gymnasium.vector.utils import batch_space
 
 from reverie.controller.config import ControllerConfig, Features
 from reverie.controller.model import one_hot_argmax
+from reverie.controller.senses import expectation_of
 from reverie.controller.senses import features as features_of
 from reverie.dreaming.config import DreamConfig
 from reverie.dreaming.engine import check_dream, dream_ended, dream_reward
@@ -25,7 +26,6 @@ from reverie.dreaming.rows import DreamRows, PackedMemory
 from reverie.dreaming.starts import Starts
 from reverie.errors import ReverieError
 from reverie.hardware import compute_dtype
-from reverie.memory.habit import habit_of
 from reverie.memory.model import MDNRNN
 from reverie.vision.frames import to_frames
 from reverie.worlds.spec import WorldSpec
@@ -90,9 +90,8 @@ class DreamVectorEnv(VectorEnv):
         self._rows = DreamRows(packed, num_envs, config.temperature, kernel)
         self._each = torch.arange(num_envs, device=packed.device)
         self._noise = DreamNoise(num_envs, starts)
-        self._habit = habit_of(memory, spec.actions) if self._controller.sees_habit else None
-        sizes = memory.config.latent_size, memory.config.hidden_size, memory.config.action_size
-        size = self._controller.feature_size(*sizes)
+        self._expectation = expectation_of(self._controller, memory, spec.actions, packed.dtype)
+        size = self._controller.feature_size(*memory.config.feature_sizes)
         self.single_observation_space = gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.single_action_space = gym.spaces.Box(-1, 1, (spec.actions.size,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -157,7 +156,7 @@ class DreamVectorEnv(VectorEnv):
             raise ReverieError(f"actions have shape {shape}, expected {self.action_space.shape}")
 
     def _observe(self) -> np.ndarray:
-        return features_of(self._controller, self._rows.z, self._rows.state, self._habit).numpy(force=True).copy()
+        return features_of(self._controller, self._rows.z, self._rows.state, self._expectation).numpy(force=True).copy()
 
     @torch.inference_mode()
     def render(self) -> tuple[np.ndarray, ...] | None:

@@ -6,29 +6,28 @@ import torch
 from torch import Tensor
 
 from reverie.controller.model import Controller
-from reverie.controller.senses import features
+from reverie.controller.senses import Expectation, features
 from reverie.dreaming.follower import Follower
 from reverie.dreaming.kernel import Kernel
 from reverie.dreaming.rows import DreamRows
-from reverie.memory.habit import Habit
 
 
 class Population:
     """Candidates [P, n] ready to act on rows of dreams, each row with the candidate that dreams it."""
 
     def __init__(
-        self, controller: Controller, params: Tensor, kernel: Kernel | None, habit: Habit | None = None
+        self, controller: Controller, params: Tensor, kernel: Kernel | None, expectation: Expectation | None = None
     ) -> None:
-        self._controller, self._habit = controller, habit
+        self._controller, self._expectation = controller, expectation
         self._params = params
         layers = controller.unpack(params)
         self._weight, self._bias = layers[0][0].transpose(1, 2).contiguous(), layers[0][1]  # [P, A, F], [P, 1, A]
-        self._kernel = kernel if len(layers) == 1 and habit is None and params.device.type == "cpu" else None
+        self._kernel = kernel if len(layers) == 1 and expectation is None and params.device.type == "cpu" else None
 
     def act(self, rows: DreamRows | Follower, candidate: Tensor) -> Tensor:
         """Actions float32 [n, A] of candidates `candidate` [n] on their rows."""
         if self._kernel is None:
-            seen = features(self._controller.config, rows.z, rows.state, self._habit)
+            seen = features(self._controller.config, rows.z, rows.state, self._expectation)
             return self._controller.act(self._params[candidate], seen[:, None])[:, 0]
         x = self._linear(rows, candidate, self._kernel)
         x = x if self._bias is None else x + self._bias[candidate, 0]

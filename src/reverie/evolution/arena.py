@@ -30,7 +30,8 @@ from reverie.worlds.spec import WorldSpec
 class Arena:
     """What a worker needs to try candidates; small, so that it travels with each task.
 
-    latent_size, memory_size: Nz of V and the cells of M (0 without an M), which decide C's size
+    latent_size, memory_size, outlook_size: Nz of V, the cells of M (0 without an M) and the numbers of its outlook,
+        which decide C's size
     vision, memory, latents: folders of V, M and the encoded episodes, or an export's files of V, M and the starts. A
         dream needs no V and starts from latents; the world needs no latents, and no M where C sees z alone
     guards, members: what guards C in dreams (None: nothing), and the folders of all Ms but the first
@@ -54,6 +55,7 @@ class Arena:
     patience: int | None = None
     give_up: Literal["keep", "extrapolate"] = "keep"
     slots: int = 16
+    outlook_size: int = 0
 
     def __post_init__(self) -> None:
         needed = {"M (memory)": self.memory if self.where == "dream" or self.controller.features != "z" else "none"}
@@ -80,7 +82,8 @@ class Arena:
 
     def controller_shape(self) -> Controller:
         """The C that all candidates fill with their parameters."""
-        size = self.controller.feature_size(self.latent_size, self.memory_size, self.spec.actions.size)
+        sizes = self.latent_size, self.memory_size, self.spec.actions.size, self.outlook_size
+        size = self.controller.feature_size(*sizes)
         return Controller(self.controller, size, self.spec.actions)
 
 

@@ -20,6 +20,7 @@ CAME_LATER = {
     "reward_limit": None,
     "divergence_limit": None,
     "hold_chance": 0.0,
+    "fade": 0.0,
     "longest_hold": 16,
 }  # settings of `GradientConfig` that runs and trainings of before do not name, and what they were like
 
@@ -68,6 +69,9 @@ class GradientConfig:
     """Adam's, of the critic's"""
     critic_size: int = 64
     """tanh units of the critic, which is thrown away in the end"""
+    fade: float = 0.0
+    """over this share of the updates, the last ones, `entropy`, `hold_chance` and `learning_rate` fall in a line
+    to 0: the noise that C learns by costs it something, and it ends without; 0: they stay as they are"""
     average: int = 1
     """C ends as the mean of the Cs after its last so many updates: 1 is the last C itself"""
     log_every: int = 5
@@ -81,7 +85,7 @@ class GradientConfig:
         for name, lowest in LOWEST.items():
             if getattr(self, name) < lowest:
                 raise ReverieError(f"gradient.{name} is {getattr(self, name)}, expected at least {lowest}")
-        for name in ("discount", "trace", "hold_chance"):
+        for name in ("discount", "trace", "hold_chance", "fade"):
             _require_share(f"gradient.{name}", getattr(self, name))
         for name in ("clip", "learning_rate", "critic_learning_rate"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
@@ -90,6 +94,14 @@ class GradientConfig:
         _require_limit("gradient.divergence_limit", self.divergence_limit)
         _require_spread("gradient", self.last_spread)
         _require_weight("gradient.entropy", self.entropy)
+
+    def at(self, update: int) -> GradientConfig:
+        """The settings of `update` (0 is the first), where they fade."""
+        left = 1 - update / self.updates
+        if left >= self.fade:
+            return self
+        fading = {name: getattr(self, name) * left / self.fade for name in ("entropy", "hold_chance", "learning_rate")}
+        return replace(self, **fading)
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ class EndlessDreams:
 
     def see(self) -> Tensor:
         """C's features, float32 [n, F]."""
-        config, habit = self.engine.controller.config, self.engine.habit
-        return features(config, self.rows.z, (self._seen or self.rows).state, habit).float()
+        config, expectation = self.engine.controller.config, self.engine.expectation
+        return features(config, self.rows.z, (self._seen or self.rows).state, expectation).float()
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """What a step leaves to chance: components (uniform) and spread (normal) [n, Nz], endings (uniform) [n]."""

@@ -65,8 +65,9 @@ def learn(
             if update == 0:
                 learner.set_scale(*_survey(dreams, learner, config, generator), config.discount)
             factor = learner.narrow(config.last_spread, update / config.updates)
-            optimizer.param_groups[0]["lr"] = config.learning_rate * factor
-            returns, values = improve(dreams, learner, optimizer, config, generator, update)
+            now = config.at(update)
+            optimizer.param_groups[0]["lr"] = now.learning_rate * factor
+            returns, values = improve(dreams, learner, optimizer, now, generator, update)
 
             step = update + 1
             passed.append(learner.params.detach().double().cpu().numpy())
@@ -76,10 +77,10 @@ def learn(
             bar.advance(1, **{name: value for name, value in values.items() if name == "mean"})
             saved = step % config.checkpoint_every == 0 or step == config.updates
             if saved or step % config.log_every == 0:
-                now = time.monotonic()
-                spent = {"updates_per_second": bar.rate, "seconds": now - logged}
+                clock = time.monotonic()
+                spent = {"updates_per_second": bar.rate, "seconds": clock - logged}
                 log.append(step=step, **values, dream_steps=step * steps_each, **spent)
-                logged = now
+                logged = clock
             if saved:
                 _save(folder, step, learner, optimizer, dreams, recent, passed, settings)
     return np.mean(passed, 0) if passed else learner.params.detach().double().cpu().numpy()
@@ -124,10 +125,10 @@ def _generator(seed: int, *path: str | int, device: torch.device) -> torch.Gener
 
 
 def _settings(config: GradientConfig, seed: int) -> dict[str, Any]:
-    """What decides the course of a training, as JSON; `updates` only decides where it stops, but for a last spread."""
+    """What decides the course of a training, as JSON; `updates` only decides where it stops, but for what fades."""
     settings = asdict(config)
     for name in ("updates", "log_every", "checkpoint_every"):
-        if name != "updates" or config.last_spread is None:
+        if name != "updates" or (config.last_spread is None and not config.fade):
             del settings[name]
     return settings | {"seed": seed}
 

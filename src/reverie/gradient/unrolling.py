@@ -95,7 +95,7 @@ def unroll(dreams: EndlessDreams, learner: Learner, steps: int, generator: torch
 def _see(engine: DreamEngine, z: Tensor, minds: Sequence[_Mind]) -> Tensor:
     """C's features, float32 [n, F]."""
     seen = minds[0 if engine.beside is None else 1]
-    return features(engine.controller.config, z, LSTMState(seen.h, seen.c), engine.habit).float()
+    return features(engine.controller.config, z, LSTMState(seen.h, seen.c), engine.expectation).float()
 
 
 def _ending(engine: DreamEngine, done_logit: Tensor | None, like: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ def _write_graphs(folder: Path, source: LabSource) -> None:
     write_bytes(folder / "decoder.onnx", halved(to_onnx(graphs.Decoder(source.vision))))
     write_bytes(folder / "memory.onnx", to_onnx(graphs.Dreamer(source.memory, source.spec.actions)))
     for agent in source.agents:
-        actor = graphs.Actor(agent.controller, agent.params, source.memory.config.hidden_size)
+        actor = graphs.Actor(agent.controller, agent.params, source.memory)
         write_bytes(folder / f"{agent.key}.onnx", to_onnx(actor))
 
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reverie.controller.senses import features
-from reverie.errors import ReverieError
+from reverie.controller.senses import expectation_of, features
 from reverie.memory.lstm import LSTMState
 from reverie.memory.model import MDNRNN
 from reverie.vision.model import ConvVAE
@@ -120,33 +119,33 @@ def sample(
 
 
 class Actor(nn.Module):
-    """C: z [1, Nz], h and c [1, H] from before z was absorbed -> action [1, A], as C emits it."""
+    """C: z [1, Nz], h and c [1, H] from before z was absorbed -> action [1, A], as C emits it.
+
+    What C sees of M besides its state (`expectation_of`) is worked out within the graph.
+    """
 
     outputs = ("action",)
     params: Tensor
 
-    def __init__(self, controller: Controller, params: np.ndarray, memory_size: int) -> None:
+    def __init__(self, controller: Controller, params: np.ndarray, memory: MDNRNN) -> None:
         super().__init__()
-        self.controller, self.memory_size = controller, memory_size
+        self.controller, self.sizes = controller, memory.config.feature_sizes
+        self.expectation = expectation_of(controller.config, memory, controller.actions)
         self.register_buffer("params", torch.as_tensor(np.asarray(params, np.float32))[None])
-        if controller.config.sees_habit:
-            raise ReverieError(
-                f"C sees {controller.config.features!r}, with the action that M expects, which the lab's page cannot "
-                "show; open a run whose controller.features are z, zh or zch"
-            )
-        self.inputs = {"z": ("z",), "zh": ("z", "h"), "zch": ("z", "h", "c")}[controller.config.features]
+        config = controller.config
+        sees_c = "c" in config.features or config.sees_outlook
+        self.inputs = ("z",) if config.features == "z" else ("z", "h", "c") if sees_c else ("z", "h")
 
     def forward(self, z: Tensor, h: Tensor | None = None, c: Tensor | None = None) -> Tensor:
         none = z.new_zeros(1, 0)
         state = LSTMState(none if h is None else h, none if c is None else c)
-        seen = features(self.controller.config, z, state)
+        seen = features(self.controller.config, z, state, self.expectation)
         return self.controller.act(self.params, seen[None])[0]
 
     def example(self) -> tuple[Tensor, ...]:
         """Inputs of the right shapes."""
-        memory = self.memory_size * (len(self.inputs) - 1)
-        z = torch.zeros(1, self.controller.feature_size - memory)
-        return (z, *(torch.zeros(1, self.memory_size) for _ in self.inputs[1:]))
+        latent, hidden = self.sizes[:2]
+        return (torch.zeros(1, latent), *(torch.zeros(1, hidden) for _ in self.inputs[1:]))
 
 
 Graph = Encoder | Decoder | Dreamer | Actor

@@ -15,7 +15,7 @@ from reverie.memory.sequences import Window
 class Batch:
     """L steps of B streams, float32, time first; see `Window` for what each means.
 
-    z, next_z: [L, B, Nz]; action, next_action: [L, B, A]; restart, has_next, done, reward: [L, B]
+    z, next_z: [L, B, Nz]; action, next_action: [L, B, A]; restart, has_next, done, reward, held, fatal: [L, B]
     """
 
     z: Tensor
@@ -26,6 +26,8 @@ class Batch:
     reward: Tensor
     next_action: Tensor
     has_next: Tensor
+    held: Tensor
+    fatal: Tensor
 
     def __repr__(self) -> str:
         steps, streams, latent_size = self.z.shape
@@ -53,6 +55,8 @@ def draw_batch(window: Window, noise_seed: int, device: torch.device | str = "cp
         reward=_time_first(window.reward).to(device),
         next_action=_time_first(window.next_action).to(device),
         has_next=_time_first(window.has_next).to(device),
+        held=_time_first(window.held).to(device),
+        fatal=_time_first(window.fatal).to(device),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from reverie.errors import ReverieError
 
@@ -30,6 +31,9 @@ class MemoryConfig:
     """Predict the reward of this step: needed to train C in the dream of a world whose reward is not survival."""
     action_head: bool = False
     """Predict the next action, so that M absorbs what C has learned (paper, section 5)."""
+    outlook: tuple[int, ...] = ()
+    """Predict, for each action that can be counted, whether the episode ends while it is held: numbers of steps that
+    rise, each as far as M is to look; learned from what the episodes hold. Empty: M does not."""
     learning_rate: float = 1e-3
     """Adam's first learning rate."""
     decay: float = 1.0
@@ -54,6 +58,7 @@ class MemoryConfig:
     """Updates between two checkpoints; the held-out loss is measured as often."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "outlook", tuple(self.outlook))  # JSON has lists
         for name, lowest in LOWEST.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < lowest:
@@ -66,6 +71,8 @@ class MemoryConfig:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise ReverieError(f"memory.{name} is {value!r}, expected a number over 0; {REMEDY}")
+        if any(after <= before for before, after in pairwise((0, *self.outlook))):
+            raise ReverieError(f"memory.outlook is {self.outlook}, expected whole numbers that rise from 1; {REMEDY}")
         if self.decay > 1:
             raise ReverieError(f"memory.decay is {self.decay!r}, expected a number of at most 1; {REMEDY}")
 
@@ -86,9 +93,31 @@ class MemoryConfig:
     @property
     def output_sizes(self) -> dict[str, int]:
         """The parts of M's outputs in their order, and how many numbers each has."""
-        sizes = {"mixtures": self.mixture_size, "done": 1, "reward": 1, "action": self.action_size}
+        sizes = {"mixtures": self.mixture_size, "done": 1, "reward": 1, "outlook": self.outlook_size}
+        sizes |= {"action": self.action_size}
         absent = {"done": not self.done_head, "reward": not self.reward_head, "action": not self.action_head}
+        absent |= {"outlook": not self.outlook}
         return {name: size for name, size in sizes.items() if not absent.get(name)}
+
+    @property
+    def feature_sizes(self) -> tuple[int, int, int, int]:
+        """Of what C may see: z, the state's h or c, the action that M expects, and its outlook."""
+        return self.latent_size, self.hidden_size, self.action_size, self.outlook_features
+
+    @property
+    def outlook_size(self) -> int:
+        """Numbers that leave M for its outlook: for each action that can be held, and each stretch of time."""
+        return self._countable * len(self.outlook)
+
+    @property
+    def outlook_features(self) -> int:
+        """Numbers that C sees of M's outlook; see `Outlook`."""
+        return (self._countable + 1) * (1 + len(self.outlook)) if self.outlook else 0
+
+    @property
+    def _countable(self) -> int:
+        """How many actions there are, where they can be counted: three-way ones are one number."""
+        return 3 if self.action_size == 1 else self.action_size
 
     @property
     def output_size(self) -> int:
@@ -108,4 +137,5 @@ LOWEST = {
     "held_out_every": 0,
     "checkpoint_every": 1,
 }
+CAME_LATER: dict[str, list[int]] = {"outlook": []}  # what runs and trainings of before do not name, as JSON
 REMEDY = "change it in the configuration"

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from reverie.errors import ReverieError
 
 if TYPE_CHECKING:
+    from reverie.memory.lstm import LSTMState
     from reverie.memory.model import MDNRNN
     from reverie.worlds.spec import ActionSpec
 
@@ -23,12 +24,12 @@ class Habit:
     bias: Tensor
     one_hot: bool
 
-    def __call__(self, h: Tensor) -> Tensor:
+    def __call__(self, z: Tensor, state: LSTMState) -> Tensor:
         """What M expects C to do now, float32 [..., A] as M sees actions (chances, where they are one-hot).
 
-        h [..., H] is M's from before the current z is absorbed, so it expects without having seen it.
+        The state [..., H] is M's from before the current z is absorbed, so it expects without having seen it.
         """
-        outputs = F.linear(h.to(self.weight.dtype), self.weight, self.bias)
+        outputs = F.linear(state.h.to(self.weight.dtype), self.weight, self.bias)
         return outputs.softmax(-1) if self.one_hot else outputs.tanh()
 
 

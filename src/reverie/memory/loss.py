@@ -29,7 +29,8 @@ def memory_loss(
 
     z_nll: nats for each latent dimension; done: sigmoid cross entropy, ends weighted by `done_weight`;
     reward: squared error in units of `reward_scale`; action: squared error of the next action, cross entropy where
-    actions are `one_hot`. The loss is their sum. Matrices are multiplied in `dtype`, the rest is in float32.
+    actions are `one_hot`; outlook: see `outlook_loss`. The loss is their
+    sum. Matrices are multiplied in `dtype`, the rest is in float32.
     dropout: what each stream's h is multiplied by before the outputs see it, [B, H] in `dtype`
     """
     state, hidden = model.unroll(state, batch.z, batch.action, batch.restart, dtype)
@@ -44,6 +45,8 @@ def memory_loss(
     if "reward" in parts:
         reward = parts["reward"].float().squeeze(-1)
         metrics["reward"] = F.mse_loss(reward, batch.reward.flatten() / model.reward_scale)
+    if "outlook" in parts:
+        metrics["outlook"] = outlook_loss(parts["outlook"].float(), batch, model.config.outlook, one_hot)
     if "action" in parts:
         metrics["action"] = _action_loss(parts["action"].float(), batch, one_hot)
     return state, torch.stack(list(metrics.values())).sum(), metrics
@@ -57,6 +60,24 @@ def _action_loss(outputs: Tensor, batch: Batch, one_hot: bool) -> Tensor:
     else:
         losses = (torch.tanh(outputs) - target).square().mean(-1)
     return (losses * has_next).sum() / has_next.sum().clamp(min=1)
+
+
+def outlook_loss(outputs: Tensor, batch: Batch, outlook: tuple[int, ...], one_hot: bool) -> Tensor:
+    """The mean sigmoid cross entropy over what the episodes tell of M's outlook, outputs [L * B, actions * stretches].
+
+    Of the action that follows a step they tell, one stretch of time after another (up to `outlook[0]` steps, on to
+    `outlook[1]` and so on), whether the episode ends in it while the action is held. They tell nothing of stretches
+    after its end, nor of that in which another action is taken.
+    """
+    action, held, fatal = batch.next_action.flatten(0, 1), batch.held.flatten()[:, None], batch.fatal.flatten()[:, None]
+    index = action.argmax(-1) if one_hot else (action[:, 0] + 1).long()
+    logits = outputs.unflatten(-1, (-1, len(outlook)))[torch.arange(len(index), device=index.device), index]
+    last = held.new_tensor(outlook)
+    first = torch.cat([last.new_zeros(1), last[:-1]])
+    ended = ((held > first) & (held <= last) & (fatal > 0)).float()
+    survived = ((held > last) | ((held == last) & (fatal == 0))).float()
+    losses = F.binary_cross_entropy_with_logits(logits, ended, reduction="none") * (ended + survived)
+    return losses.sum() / (ended + survived).sum().clamp(min=1)
 
 
 def mixture_nll(outputs: Tensor, z: Tensor, mixtures: int) -> Tensor:

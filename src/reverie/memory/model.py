@@ -56,6 +56,25 @@ class MDNRNN(nn.Module):
             self.wind_clock()
 
     @torch.no_grad()
+    def take_over(self, start: MDNRNN) -> None:
+        """Take the weights of an M of the same sizes; an outlook, where `start` has another or none, is left as it is.
+
+        Raises RuntimeError where other sizes differ.
+        """
+        weights = start.state_dict()
+        if start.config.outlook != self.config.outlook:
+            for name in ("head_weight", "head_bias"):
+                there, here = (model.head_rows(getattr(model, name)) for model in (start, self))
+                kept = {part: here[part] if part == "outlook" else there.get(part, rows) for part, rows in here.items()}
+                weights[name] = torch.cat(list(kept.values()))
+        self.load_state_dict(weights)
+
+    def head_rows(self, of: Tensor) -> dict[str, Tensor]:
+        """Cut weights or biases of the outputs, [output_size, ...], by `MemoryConfig.output_sizes`."""
+        sizes = self.config.output_sizes
+        return dict(zip(sizes, of.split(tuple(sizes.values())), strict=True))
+
+    @torch.no_grad()
     def wind_clock(self) -> None:
         """Make the first cell count steps: its gates stand open, it reads nothing, and c grows by 1 / 1,500 a step."""
         for weight in (self.input_weight, self.hidden_weight):

@@ -30,6 +30,7 @@ class Window:
     restart: [B, L], 1 on an episode's first step
     done: [B, L], 1 where the world ended the episode; 0 where it was cut off, whose end is not known
     reward: [B, L]
+    held: [B, L], for how many steps the next action goes on; fatal: [B, L], 1 where the world ended the episode by then
     begins: the state before this window is zero (the first window of an epoch)
     """
 
@@ -43,6 +44,8 @@ class Window:
     restart: np.ndarray
     done: np.ndarray
     reward: np.ndarray
+    held: np.ndarray
+    fatal: np.ndarray
     begins: bool
 
     def __repr__(self) -> str:
@@ -121,6 +124,7 @@ def steps_of(episode: LatentEpisode, actions: ActionSpec, first: int, last: int)
     seen = actions.for_memory(episode.actions[first : last + 1])
     next_action = np.zeros((last - first, seen.shape[1]))
     next_action[: len(seen) - 1] = seen[1:]
+    held, fatal = _holds(actions.for_memory(episode.actions), episode.terminated)
     arrays = {
         "mu": episode.mu[first:last],
         "logvar": episode.logvar[first:last],
@@ -132,8 +136,21 @@ def steps_of(episode: LatentEpisode, actions: ActionSpec, first: int, last: int)
         "restart": steps == 0,
         "done": (steps + 1 == count) & episode.terminated,
         "reward": episode.rewards[first:last],
+        "held": held[first + 1 : last + 1],
+        "fatal": fatal[first + 1 : last + 1],
     }
     return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def _holds(seen: np.ndarray, terminated: bool) -> tuple[np.ndarray, np.ndarray]:
+    """For how many steps each of an episode's actions [T, A] goes on, and whether the world ends it by then, [T + 1].
+
+    The last of either is 0: no action follows the last one.
+    """
+    count = len(seen)
+    changes = np.flatnonzero((seen[1:] != seen[:-1]).any(1)) + 1  # the steps on which another action begins
+    ends = np.append(changes, count)[np.searchsorted(changes, np.arange(count), side="right")]
+    return np.append(ends - np.arange(count), 0), np.append((ends == count) & terminated, False)
 
 
 def split_episodes(latents: Latents, held_out_every: int) -> tuple[list[int], list[int]]:

@@ -16,7 +16,7 @@ from reverie.files.training import pack, require_same, unpack
 from reverie.files.weights import Weights, read_weights
 from reverie.hardware import compute_dtype, keep_freed_memory
 from reverie.memory.batch import Batch, draw_batch, draw_dropout
-from reverie.memory.config import MemoryConfig
+from reverie.memory.config import CAME_LATER, MemoryConfig
 from reverie.memory.loss import memory_loss
 from reverie.memory.lstm import LSTMState
 from reverie.memory.model import MDNRNN
@@ -52,7 +52,7 @@ def train_memory(
     streams = Streams(latents, actions, config.batch_size, config.window, seed, training)
     model = MDNRNN(config, torch_seed(seed, "memory", "weights")).to(device)
     if start is not None:
-        model.load_state_dict(start.state_dict())
+        model.take_over(start)
         if config.clock:
             model.wind_clock()  # where the start has none
     if start is None or config.updates:  # what is not trained keeps the units that its reward head learned in
@@ -159,6 +159,7 @@ def _settings(config: MemoryConfig, seed: int, dropout: float) -> dict[str, Any]
     settings = asdict(config)
     for name in ("log_every", "checkpoint_every"):
         del settings[name]
+    settings["outlook"] = list(config.outlook)
     return settings | {"seed": seed} | ({"dropout": dropout} if dropout else {})
 
 
@@ -181,7 +182,7 @@ def _resume(
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return 0, state
-    require_same(folder, "a training of M", checkpoint.state, {"dropout": None} | settings)
+    require_same(folder, "a training of M", CAME_LATER | dict(checkpoint.state), {"dropout": None} | settings)
     unpack(checkpoint.arrays, model, optimizer, source=folder)
     carried = {name: array for name, array in checkpoint.arrays.items() if array.shape == tuple(state.c.shape)}
     names = [f"state.{name}" for name in LSTMState._fields]

@@ -16,7 +16,7 @@ from reverie.rollouts.policies import emit
 from reverie.vision.train import load_vision
 from reverie.worlds.spec import WorldSpec
 
-LONGEST = 30  # steps that a random action is held for
+LONGEST = 30  # steps of the game that a random action is held for
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Drivers:
         """Put the random action that is held in the place of the agent's, where one is."""
         rng, spec = self._rng[slot], self.agent.spec.actions
         if self._left[slot] == 0 and rng.random() < self.noise:
-            self._left[slot] = rng.integers(1, LONGEST + 1)
+            self._left[slot] = rng.integers(1, max(1, LONGEST // self.agent.spec.repeat) + 1)
             self._held[slot] = emit(spec, rng.uniform(-1, 1, spec.size))
         if self._left[slot] > 0:
             actions[slot] = self._held[slot]

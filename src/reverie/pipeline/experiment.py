@@ -129,7 +129,7 @@ def require_fit(experiment: Experiment, world: WorldSpec) -> None:
         world.actions.require_sides()
     experiment.controller.output_size(world.actions)  # raises where it has none
     _require_dream(experiment)
-    _require_habit(experiment)
+    _require_expectation(experiment, world)
     _require_search(experiment, world)
     head = dream_head(world)
     if experiment.evolution.where == "dream" and not getattr(memory, head):
@@ -165,12 +165,25 @@ def _require_dream(experiment: Experiment) -> None:
         )
 
 
-def _require_habit(experiment: Experiment) -> None:
-    """Refuse a C that is to see what M expects of it where M does not say so."""
+def _require_expectation(experiment: Experiment, world: WorldSpec) -> None:
+    """Refuse a C that is to see what M expects where M does not say so, and an M that could never say it."""
     features = experiment.controller.features
-    if not experiment.controller.sees_habit:
-        return
-    if not experiment.memory.action_head:
+    if experiment.memory.outlook and world.actions.kind not in ("three-way", "discrete"):
+        raise ReverieError(
+            f"memory.outlook is {experiment.memory.outlook}, and the actions of {world.name} are {world.actions.kind}; "
+            "expected ones that can be counted (three-way or discrete); leave it empty"
+        )
+    if experiment.controller.sees_outlook and not experiment.memory.outlook:
+        raise ReverieError(
+            f"controller.features are {features!r}, and memory.outlook is empty: M does not say what holding an action "
+            "leads to; set it, or leave the o out"
+        )
+    if experiment.controller.sees_outlook and not experiment.memory.done_head:
+        raise ReverieError(
+            f"controller.features are {features!r}, and memory.done_head is False: M does not say whether a step ends "
+            "the episode; set it, or leave the o out"
+        )
+    if experiment.controller.sees_habit and not experiment.memory.action_head:
         raise ReverieError(
             f"controller.features are {features!r}, and memory.action_head is False: M does not say what it expects C "
             "to do; set it, or leave the a out"
@@ -183,7 +196,7 @@ def _require_search(experiment: Experiment, world: WorldSpec) -> None:
     in_rounds = rounds.count and (rounds.generations or experiment.curiosity.weight)
     if not (experiment.evolution.generations or in_rounds):
         return
-    inputs = c.feature_size(experiment.vision.latent_size, experiment.memory.hidden_size, world.actions.size)
+    inputs = c.feature_size(*experiment.memory.feature_sizes)
     count = c.parameter_count(inputs, c.output_size(world.actions))
     if count > LARGEST_SEARCH:
         raise ReverieError(

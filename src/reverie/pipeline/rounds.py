@@ -19,7 +19,8 @@ class RoundsConfig:
     max_steps: int | None = None
     """steps after which they are cut off; None: as in the first pass"""
     noise: float = 0.02
-    """the chance, at each step of every second episode, that a random action begins; it is held for 1 to 30 steps"""
+    """the chance, at each step of every second episode, that a random action begins; it is held for 1 to 30 steps of
+    the game"""
     vision_updates: int = 0
     """updates that V trains on for; 0 leaves V as it is"""
     memory_updates: int = 1000

@@ -18,6 +18,7 @@ from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.atomic import read_json, read_object, sweep_all_temporary, write_json
 from reverie.files.checkpoint import digest_of
 from reverie.gradient import config as gradient
+from reverie.memory import config as memory
 from reverie.pipeline.experiment import Experiment, require_fit
 from reverie.pipeline.settings import differences, from_json, to_json, with_defaults
 from reverie.workers.seeds import training_seeds
@@ -31,6 +32,7 @@ CAME_LATER = {
     "controller": {"categorical": False},
     "gradient": gradient.CAME_LATER,
     "guards": {"earlier": 0},
+    "memory": memory.CAME_LATER,
     "rounds": {"evaluation_episodes": None},
     "settle": dict.fromkeys(("hold_chance", "entropy", "learning_rate")),
 }  # settings, and what all was like before

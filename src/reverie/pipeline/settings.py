@@ -59,7 +59,7 @@ def with_defaults(kind: type, data: Any, deep: bool = True) -> Any:
             if deep and is_dataclass(hints[field.name]):
                 filled[field.name] = with_defaults(hints[field.name], data[field.name])
         elif field.default is not MISSING:
-            filled[field.name] = field.default
+            filled[field.name] = list(field.default) if isinstance(field.default, tuple) else field.default
         elif field.default_factory is not MISSING:
             filled[field.name] = to_json(field.default_factory())
     return filled

@@ -53,7 +53,7 @@ def starting_from(experiment: Experiment, source: str) -> Experiment:
     """
     start = _open(source, experiment.world)
     there = start.experiment.memory
-    more = {name: True for name in MORE if getattr(there, name)}
+    more: dict[str, Any] = {name: True for name in MORE if getattr(there, name)}
     experiment = replace(experiment, memory=replace(experiment.memory, clock=there.clock, **more))
     misfits = list(differences(_sizes(start.experiment, SIZES), _sizes(experiment, SIZES)))
     misfits += differences(asdict(start.spec.actions), asdict(world_spec(experiment.world).actions), "actions.")
@@ -61,6 +61,12 @@ def starting_from(experiment: Experiment, source: str) -> Experiment:
         raise ReverieError(
             f"the weights of {source} do not fit this run ({'; '.join(misfits)}); "
             "set the run's sizes to those, or begin at other weights"
+        )
+    asked = experiment.memory.outlook
+    if experiment.controller.sees_outlook and not experiment.memory.updates and there.outlook != asked:
+        raise ReverieError(
+            f"memory.updates is 0, and C is to see an outlook of {asked}, which the M of {source} has not learned "
+            f"(it has {there.outlook}); let M learn, or set memory.outlook to that"
         )
     return replace(experiment, start_from=source, start_digest=start.digest())
 

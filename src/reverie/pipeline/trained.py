@@ -135,6 +135,7 @@ class Trained:
             controller=experiment.controller,
             latent_size=experiment.vision.latent_size,
             memory_size=experiment.memory.hidden_size if self._sees_memory else 0,
+            outlook_size=experiment.memory.outlook_features,
             dream=experiment.dream,
             vision=self.parts.vision,
             memory=self.parts.memory if where == "dream" or self._sees_memory else None,
