@@ -103,17 +103,22 @@ def test_c_sees_what_taking_and_holding_each_action_leads_to(actions: ActionSpec
     taken = torch.eye(4) if actions.kind == "discrete" else torch.tensor([[-1.0], [0.0], [1.0]])
     z, state = torch.randn(5, 4), LSTMState(torch.randn(5, 8), torch.randn(5, 8))
     outlook = outlook_of(model, actions)
+    step, held = outlook.survival(z, state)
     for number, action in enumerate(taken):
         after, said = model.step(state, z, action.expand(5, -1), torch.zeros(5))
         hazards = model.parts(F.linear(after.h, model.head_weight, model.head_bias))["outlook"]
-        alive = 1 - torch.sigmoid(said.done_logit - math.log(10.0))[:, None]  # ends are weighted in training
-        held = torch.cumprod(1 - torch.sigmoid(hazards.unflatten(-1, (-1, 2))[:, number]), -1)
-        expected = torch.cat([alive, alive * held], -1).detach()
-        torch.testing.assert_close(outlook.survival(z, state)[:, number], expected)
-    seen, survival = outlook(z, state), outlook.survival(z, state)
-    assert seen.shape == (5, model.config.outlook_features)
-    torch.testing.assert_close(seen[:, : 3 * len(taken)], (survival - survival.mean(1, keepdim=True)).flatten(1))
-    torch.testing.assert_close(seen[:, 3 * len(taken) :], survival.mean(1))
+        alive = 1 - torch.sigmoid(said.done_logit - math.log(10.0))  # ends are weighted in training
+        torch.testing.assert_close(step[:, number], alive.detach())
+        for then in range(len(taken)):
+            kept = torch.cumprod(1 - torch.sigmoid(hazards.unflatten(-1, (-1, 2))[:, then]), -1)
+            torch.testing.assert_close(held[:, number, then], (alive[:, None] * kept).detach())
+    count = len(taken)
+    seen = outlook(z, state).split((count, count**2 * 2, count * 3, 3), -1)
+    assert sum(part.shape[1] for part in seen) == model.config.outlook_features
+    torch.testing.assert_close(seen[0] + seen[3][:, :1], step)
+    torch.testing.assert_close(seen[1].view(5, count, count, 2) + seen[3][:, None, None, 1:], held)
+    best = torch.cat([held.amax(2), held.mean(-1).amax(2)[..., None]], -1)
+    torch.testing.assert_close(seen[2].view(5, count, 3), best - best.mean(1, keepdim=True))
 
 
 def test_m_grows_an_outlook_on_weights_that_have_none() -> None:
@@ -140,7 +145,7 @@ def test_an_m_without_an_outlook_is_refused() -> None:
         outlook_of(model_with(outlook=()), THREE_WAY)
 
 
-@pytest.mark.parametrize("outlook", [(0,), (4, 4), (8, 2), (-1, 3)])
+@pytest.mark.parametrize("outlook", [(0,), (4, 4), (8, 2), (-1, 3), (2.5, 4)])
 def test_an_outlook_looks_ahead(outlook: tuple[int, ...]) -> None:
     with pytest.raises(ReverieError, match=r"^memory.outlook is .*, expected whole numbers that rise from 1"):
         MemoryConfig(outlook=outlook)

@@ -71,7 +71,8 @@ class MemoryConfig:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise ReverieError(f"memory.{name} is {value!r}, expected a number over 0; {REMEDY}")
-        if any(after <= before for before, after in pairwise((0, *self.outlook))):
+        whole = all(type(step) is int for step in self.outlook)
+        if not whole or any(after <= before for before, after in pairwise((0, *self.outlook))):
             raise ReverieError(f"memory.outlook is {self.outlook}, expected whole numbers that rise from 1; {REMEDY}")
         if self.decay > 1:
             raise ReverieError(f"memory.decay is {self.decay!r}, expected a number of at most 1; {REMEDY}")
@@ -112,7 +113,9 @@ class MemoryConfig:
     @property
     def outlook_features(self) -> int:
         """Numbers that C sees of M's outlook; see `Outlook`."""
-        return (self._countable + 1) * (1 + len(self.outlook)) if self.outlook else 0
+        actions, stretches = self._countable, len(self.outlook)
+        sizes = actions, actions**2 * stretches, actions * (stretches + 1), 1 + stretches
+        return sum(sizes) if stretches else 0
 
     @property
     def _countable(self) -> int:

@@ -20,43 +20,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Outlook:
-    """M asked of each of A actions what holding it leads to: in the step that it is taken in, and in K stretches after.
+    """M asked what each of A actions leads to: in the step that it is taken in, and in K stretches after, in which each
+    of B = A actions is held.
 
     seeing [4 H, Nz + H] and action [A, 4 H]: from [z, h] to M's gates, and what taking each action adds to them, biases
         among it; those of g are doubled, for tanh(x) is taken as 2 sigmoid(2x) - 1, much faster than torch's
-    done [H] and done_bias []: to the logit of an end in the step; stretches [A, K, H] and stretch_bias [A, K]: in the
-        stretches of `MemoryConfig.outlook`, each if it is reached
+    ends [1 + B K, H] and ends_bias [1 + B K]: to the logits of an end in the step, and, for each action held then, in
+        the stretches of `MemoryConfig.outlook`, each if it is reached
     """
 
     seeing: Tensor
     action: Tensor
-    done: Tensor
-    done_bias: Tensor
-    stretches: Tensor
-    stretch_bias: Tensor
+    ends: Tensor
+    ends_bias: Tensor
 
-    def survival(self, z: Tensor, state: LSTMState) -> Tensor:
-        """The chance to be alive after the step and after each stretch, float32 [n, A, 1 + K].
+    def survival(self, z: Tensor, state: LSTMState) -> tuple[Tensor, Tensor]:
+        """The chance to be alive after the step, float32 [n, A], and at the end of each stretch, [n, A, B, K].
 
         z [n, Nz]; state: M's h and c [n, H] from before z is absorbed
         """
-        h = state.h.to(self.seeing.dtype)
+        h, actions = state.h.to(self.seeing.dtype), len(self.action)
         gates, c = F.linear(torch.cat([z.to(h.dtype), h], -1), self.seeing).float(), state.c.float()
-        return torch.stack([self._of(held, gates, c) for held in range(len(self.action))], -2)
+        logs = torch.stack([F.logsigmoid(-self._ends(taken, gates, c)) for taken in range(actions)], -2)
+        step = logs[..., 0]
+        return step.exp(), (step[..., None, None] + logs[..., 1:].unflatten(-1, (actions, -1)).cumsum(-1)).exp()
 
     def __call__(self, z: Tensor, state: LSTMState) -> Tensor:
-        """By how much each action's chances are above the mean over actions, and that mean: [n, (A + 1) (1 + K)]."""
-        survival = self.survival(z, state)
-        mean = survival.mean(-2, keepdim=True)
-        return torch.cat([survival - mean, mean], -2).flatten(-2)
+        """What C sees of it, [n, A + A B K + A (K + 1) + 1 + K], mostly as differences from a mean over the actions.
 
-    def _of(self, held: int, gates: Tensor, c: Tensor) -> Tensor:
-        """`survival` of one action, [n, 1 + K]."""
-        i, f, g, o = torch.sigmoid(gates + self.action[held]).chunk(4, -1)
+        In this order: the step's chances, those of the stretches, the best that each action leaves open (by the best B
+        at the end of each stretch, and in the mean over them), and the means that the first two were compared with.
+        """
+        step, held = self.survival(z, state)
+        best = torch.cat([held.amax(-2), held.mean(-1).amax(-1, keepdim=True)], -1)
+        means = step.mean(-1, keepdim=True), held.mean((-3, -2), keepdim=True)
+        parts = (step - means[0], held - means[1], best - best.mean(-2, keepdim=True), *means)
+        return torch.cat([part.flatten(1) for part in parts], -1)
+
+    def _ends(self, taken: int, gates: Tensor, c: Tensor) -> Tensor:
+        """The logits of all ends where one action is taken, [n, 1 + B K]."""
+        i, f, g, o = torch.sigmoid(gates + self.action[taken]).chunk(4, -1)
         c = f * c + i * (2 * g - 1)
-        h = o * (2 * torch.sigmoid(2 * c) - 1)
-        ends = torch.cat([self.done[None], self.stretches[held]]), torch.cat([self.done_bias, self.stretch_bias[held]])
-        return F.logsigmoid(-F.linear(h, *ends)).cumsum(-1).exp()
+        return F.linear(o * (2 * torch.sigmoid(2 * c) - 1), self.ends, self.ends_bias)
 
 
 @torch.no_grad()
@@ -77,8 +82,6 @@ def outlook_of(memory: MDNRNN, actions: ActionSpec, dtype: torch.dtype = torch.f
     return Outlook(
         (torch.cat([from_z, memory.hidden_weight], 1) * double[:, None]).to(dtype),
         (each.to(from_action) @ from_action.T + memory.bias + constant) * double,
-        weights["done"][0],
-        biases["done"] - math.log(config.done_weight),
-        weights["outlook"].unflatten(0, (len(each), -1)),
-        biases["outlook"].unflatten(0, (len(each), -1)),
+        torch.cat([weights["done"], weights["outlook"]]),
+        torch.cat([biases["done"] - math.log(config.done_weight), biases["outlook"]]),
     )
