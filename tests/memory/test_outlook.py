@@ -42,10 +42,10 @@ def model_with(seed: int = 0, **changes: object) -> MDNRNN:
 
 @pytest.mark.parametrize("terminated", [True, False])
 def test_an_episode_tells_how_long_its_next_action_goes_on(terminated: bool) -> None:
-    told = steps_of(episode(terminated), THREE_WAY, 0, len(TAKEN))
+    told = steps_of(episode(terminated), THREE_WAY, 0, len(TAKEN), holds=True)
     assert told["held"].tolist() == [3, 2, 1, 2, 1, 8, 7, 6, 5, 4, 3, 2, 1, 3, 2, 1, 0]
     assert told["fatal"].tolist() == [0.0] * 13 + [float(terminated)] * 3 + [0.0]
-    part = steps_of(episode(terminated), THREE_WAY, 4, 15)
+    part = steps_of(episode(terminated), THREE_WAY, 4, 15, holds=True)
     np.testing.assert_array_equal(part["held"], told["held"][4:15])
     np.testing.assert_array_equal(part["fatal"], told["fatal"][4:15])
 
@@ -93,7 +93,7 @@ def test_the_outlook_counts_in_ms_loss() -> None:
     assert loss.item() == pytest.approx(sum(term.item() for term in metrics.values()), rel=1e-6)
     loss.backward()
     assert model.head_weight.grad is not None
-    learned = model.head_rows(model.head_weight.grad)["outlook"].view(3, 2, -1).abs().sum(-1) > 0
+    learned = model.parts(model.head_weight.grad, 0)["outlook"].view(3, 2, -1).abs().sum(-1) > 0
     assert learned.tolist() == [[False, False], [True, True], [True, True]]
 
 
@@ -132,7 +132,7 @@ def test_m_grows_an_outlook_on_weights_that_have_none() -> None:
         if was is not None:
             torch.testing.assert_close(was, is_now)
     for name in ("head_weight", "head_bias"):
-        rows = (model.head_rows(getattr(model, name))["outlook"] for model in (grown, fresh))
+        rows = (model.parts(getattr(model, name), 0)["outlook"] for model in (grown, fresh))
         torch.testing.assert_close(*rows)
     again = model_with(3, action_head=True)
     again.take_over(grown)

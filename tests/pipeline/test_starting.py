@@ -23,7 +23,7 @@ from reverie.pipeline.opening import trained_in
 from reverie.pipeline.presets import make_experiment
 from reverie.pipeline.run_folder import RunFolder, create_run, open_run
 from reverie.pipeline.settings import with_changes
-from reverie.pipeline.starting import SIZES, start_of, start_params, starting_from
+from reverie.pipeline.starting import GROWS, SIZES, start_of, start_params, starting_from
 from tests.pipeline.exports import with_weights
 from tests.runs import copy_run, settings
 
@@ -206,12 +206,11 @@ def test_every_preset_can_begin_at_what_comes_with_reverie(world: str, preset: P
 def test_the_sizes_are_all_that_the_weights_of_m_depend_on(field: str) -> None:
     usual = MemoryConfig(latent_size=2, hidden_size=3, action_size=2)
     value = getattr(usual, field)
-    changed = replace(
-        usual, **{field: not value if isinstance(value, bool) else value / 2 if isinstance(value, float) else value + 2}
-    )
+    other: Any = value / 2 if isinstance(value, float) else value + 2 if type(value) is int else not value
+    changed = replace(usual, **{field: (2,) if field == "outlook" else other})
     with torch.device("meta"):
         shapes = [{name: w.shape for name, w in _empty(config).items()} for config in (usual, changed)]
-    assert (shapes[0] != shapes[1]) == (field in SIZES["memory"])
+    assert (shapes[0] != shapes[1]) == (field in (*SIZES["memory"], *GROWS))
 
 
 def _empty(config: MemoryConfig) -> dict[str, torch.Tensor]:

@@ -64,15 +64,10 @@ class MDNRNN(nn.Module):
         weights = start.state_dict()
         if start.config.outlook != self.config.outlook:
             for name in ("head_weight", "head_bias"):
-                there, here = (model.head_rows(getattr(model, name)) for model in (start, self))
+                there, here = (model.parts(getattr(model, name), 0) for model in (start, self))
                 kept = {part: here[part] if part == "outlook" else there.get(part, rows) for part, rows in here.items()}
                 weights[name] = torch.cat(list(kept.values()))
         self.load_state_dict(weights)
-
-    def head_rows(self, of: Tensor) -> dict[str, Tensor]:
-        """Cut weights or biases of the outputs, [output_size, ...], by `MemoryConfig.output_sizes`."""
-        sizes = self.config.output_sizes
-        return dict(zip(sizes, of.split(tuple(sizes.values())), strict=True))
 
     @torch.no_grad()
     def wind_clock(self) -> None:
@@ -149,9 +144,12 @@ class MDNRNN(nn.Module):
             parts.get("action"),
         )
 
-    def parts(self, outputs: Tensor) -> dict[str, Tensor]:
-        """Cut outputs [..., output_size] by `MemoryConfig.output_sizes`; mixtures are [..., 3 K Nz]."""
+    def parts(self, outputs: Tensor, axis: int = -1) -> dict[str, Tensor]:
+        """Cut outputs [..., output_size] by `MemoryConfig.output_sizes`; mixtures are [..., 3 K Nz].
+
+        axis: that is cut; 0 for the weights and biases of the outputs
+        """
         sizes = self.config.output_sizes
         if len(sizes) == 1:  # a cut into one part would copy its gradient
             return {"mixtures": outputs}
-        return dict(zip(sizes, outputs.split(tuple(sizes.values()), -1), strict=True))
+        return dict(zip(sizes, outputs.split(tuple(sizes.values()), axis), strict=True))

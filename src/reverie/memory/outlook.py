@@ -78,7 +78,7 @@ def outlook_of(memory: MDNRNN, actions: ActionSpec, dtype: torch.dtype = torch.f
     double, constant = torch.ones_like(memory.bias), torch.zeros_like(memory.bias)
     double.chunk(4)[2].fill_(2)
     constant.chunk(4)[1].fill_(FORGET_BIAS)
-    weights, biases = (memory.head_rows(of.float()) for of in (memory.head_weight, memory.head_bias))
+    weights, biases = (memory.parts(of.float(), 0) for of in (memory.head_weight, memory.head_bias))
     return Outlook(
         (torch.cat([from_z, memory.hidden_weight], 1) * double[:, None]).to(dtype),
         (each.to(from_action) @ from_action.T + memory.bias + constant) * double,

@@ -30,7 +30,8 @@ class Window:
     restart: [B, L], 1 on an episode's first step
     done: [B, L], 1 where the world ended the episode; 0 where it was cut off, whose end is not known
     reward: [B, L]
-    held: [B, L], for how many steps the next action goes on; fatal: [B, L], 1 where the world ended the episode by then
+    held: [B, L], for how many steps the next action goes on; fatal: [B, L], 1 where the world ended the episode by
+        then; both 0 where they were not asked for
     begins: the state before this window is zero (the first window of an epoch)
     """
 
@@ -57,8 +58,9 @@ class Window:
 class Streams:
     """Windows by the number of their update: a pure function of (latents, sizes, seed, update).
 
-    `episodes` names the episodes to use, all by default. Where they hold fewer steps than one batch, an epoch takes
-    them several times. The steps that fill no whole window are left out of an epoch, others each time.
+    `episodes` names the episodes to use, all by default; `holds` asks for how long actions are held. Where they hold
+    fewer steps than one batch, an epoch takes them several times. The steps that fill no whole window are left out of
+    an epoch, others each time.
     Raises ReverieError where there is no step at all.
     """
 
@@ -70,6 +72,7 @@ class Streams:
         window: int,
         seed: int,
         episodes: Sequence[int] | None = None,
+        holds: bool = False,
     ) -> None:
         wanted = None if episodes is None else set(episodes)
         entries = [e for e in latents.entries if e.steps > 0 and (wanted is None or e.index in wanted)]
@@ -77,7 +80,7 @@ class Streams:
             raise ReverieError(f"{latents!r} holds no step to train M on; collect episodes and encode them first")
         self._indices = np.array([entry.index for entry in entries])
         self._lengths = np.array([entry.steps for entry in entries])
-        self._actions, self._seed = actions, seed
+        self._actions, self._seed, self._holds = actions, seed, holds
         self._streams, self._steps = batch_size, window
         self._copies = -(-batch_size * window // int(self._lengths.sum()))
         self._stream_length = self._copies * int(self._lengths.sum()) // batch_size
@@ -103,7 +106,7 @@ class Streams:
 
     def _stream(self, epoch: int, start: int) -> dict[str, np.ndarray]:
         pieces = [
-            steps_of(self._episode(index), self._actions, first, last)
+            steps_of(self._episode(index), self._actions, first, last, self._holds)
             for index, first, last in self._pieces(epoch, start, start + self._steps)
         ]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
@@ -118,13 +121,17 @@ class Streams:
             place += 1
 
 
-def steps_of(episode: LatentEpisode, actions: ActionSpec, first: int, last: int) -> dict[str, np.ndarray]:
+def steps_of(
+    episode: LatentEpisode, actions: ActionSpec, first: int, last: int, holds: bool = False
+) -> dict[str, np.ndarray]:
     """Steps [first, last) of an episode as the arrays of a `Window`, without the B."""
     count, steps = len(episode.actions), np.arange(first, last)
     seen = actions.for_memory(episode.actions[first : last + 1])
     next_action = np.zeros((last - first, seen.shape[1]))
     next_action[: len(seen) - 1] = seen[1:]
-    held, fatal = _holds(actions.for_memory(episode.actions), episode.terminated)
+    held = fatal = np.zeros(count + 1)
+    if holds:
+        held, fatal = _holds(actions.for_memory(episode.actions), episode.terminated)
     arrays = {
         "mu": episode.mu[first:last],
         "logvar": episode.logvar[first:last],

@@ -49,7 +49,7 @@ def train_memory(
     """
     keep_freed_memory()
     training, held_out = split_episodes(latents, config.held_out_every)
-    streams = Streams(latents, actions, config.batch_size, config.window, seed, training)
+    streams = Streams(latents, actions, config.batch_size, config.window, seed, training, bool(config.outlook))
     model = MDNRNN(config, torch_seed(seed, "memory", "weights")).to(device)
     if start is not None:
         model.take_over(start)
@@ -139,7 +139,9 @@ def _unseen_batch(
     """Two windows of held-out episodes with fixed noise, the same for a whole training; None where none is held out."""
     if not held_out:
         return None
-    window = Streams(latents, actions, config.batch_size, 2 * config.window, seed, held_out).window(0)
+    window = Streams(
+        latents, actions, config.batch_size, 2 * config.window, seed, held_out, bool(config.outlook)
+    ).window(0)
     return draw_batch(window, torch_seed(seed, "memory", "held out"), device)
 
 

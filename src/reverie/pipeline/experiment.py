@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 Preset = Literal["tiny", "quick", "standard", "paper"]
 PRESETS: tuple[Preset, ...] = ("tiny", "quick", "standard", "paper")
+SAID_BY_M = (
+    ("o", "outlook", "what holding an action leads to"),
+    ("o", "done_head", "whether a step ends the episode"),
+    ("a", "action_head", "what it expects C to do"),
+)  # what a letter of C's features asks of M: the setting that makes M say it
 LARGEST_SEARCH = 10_000  # parameters of a C that is evolved: 0.7 GiB a matrix of CMA-ES
 
 
@@ -173,21 +178,13 @@ def _require_expectation(experiment: Experiment, world: WorldSpec) -> None:
             f"memory.outlook is {experiment.memory.outlook}, and the actions of {world.name} are {world.actions.kind}; "
             "expected ones that can be counted (three-way or discrete); leave it empty"
         )
-    if experiment.controller.sees_outlook and not experiment.memory.outlook:
-        raise ReverieError(
-            f"controller.features are {features!r}, and memory.outlook is empty: M does not say what holding an action "
-            "leads to; set it, or leave the o out"
-        )
-    if experiment.controller.sees_outlook and not experiment.memory.done_head:
-        raise ReverieError(
-            f"controller.features are {features!r}, and memory.done_head is False: M does not say whether a step ends "
-            "the episode; set it, or leave the o out"
-        )
-    if experiment.controller.sees_habit and not experiment.memory.action_head:
-        raise ReverieError(
-            f"controller.features are {features!r}, and memory.action_head is False: M does not say what it expects C "
-            "to do; set it, or leave the a out"
-        )
+    for letter, setting, what in SAID_BY_M:
+        value = getattr(experiment.memory, setting)
+        if letter in features and not value:
+            raise ReverieError(
+                f"controller.features are {features!r}, and memory.{setting} is {value}: M does not say {what}; "
+                f"set it, or leave the {letter} out"
+            )
 
 
 def _require_search(experiment: Experiment, world: WorldSpec) -> None:

@@ -40,6 +40,7 @@ SIZES = {
     ),
 }
 SHAPE = ("kind", "features", "hidden_size", "bias", "categorical")  # of C, which begins anew where it has another
+GROWS = ("outlook",)  # of M: where the weights have another, it begins anew and the rest is taken over
 MORE = ("restart_input", "done_head", "reward_head", "action_head")  # of M: a run that asks for none can have them
 
 
