@@ -229,6 +229,7 @@ def test_help_for_a_world_lists_every_setting_with_its_value(capsys: pytest.Capt
     listed = dict(re.findall(r"^  --(\S+) (.+)$", out.partition("settings of tiny")[2], re.MULTILINE))
     assert list(listed) == [name for name in setting_types(Experiment) if name not in COMMAND_WORDS]
     assert listed["memory.updates"] == "77"
+    assert listed["memory.outlook"] == "none"
     assert listed["collect.policies"] == "held uniform brownian"
     assert "      Adam steps in all." in out
 

@@ -64,7 +64,7 @@ def test_memory() -> None:
     z, next_z = (torch.randn(STEPS, BATCH, LATENT, generator=rng) for _ in range(2))
     action, zeros = torch.randn(STEPS, BATCH, 1, generator=rng), torch.zeros(STEPS, BATCH)
     done = (torch.rand(STEPS, BATCH, generator=rng) > 0.5).float()
-    batch = Batch(z, action, zeros, next_z, done, zeros, action, zeros)
+    batch = Batch(z, action, zeros, next_z, done, zeros, action, *(zeros,) * 3)
     state, loss, _ = memory_loss(ours, ours.initial_state(BATCH), batch)
     inputs = torch.cat([z, action, zeros[..., None]], -1).transpose(0, 1)
     outputs, (h, c) = plain(inputs)

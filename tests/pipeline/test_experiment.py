@@ -70,6 +70,7 @@ def test_an_outlook_needs_actions_that_can_be_held_and_an_m_that_has_it() -> Non
     doom, car = world_spec("doom"), world_spec("carracing")
     tiny_doom, seen = make_experiment("doom", "tiny"), ["--controller.features", "zho"]
     require_fit(with_changes(tiny_doom, [*seen, "--memory.outlook", "2", "4"]), doom)
+    assert with_changes(TINY, ["--memory.outlook", "2", "4", "--memory.outlook", "none"]).memory.outlook == ()
     with pytest.raises(ReverieError, match=r"^controller.features are 'zho', and memory.outlook is \(\)"):
         require_fit(with_changes(tiny_doom, seen), doom)
     with pytest.raises(ReverieError, match=r"^controller.features are 'zho', and memory.done_head is False"):

@@ -33,7 +33,7 @@ class MemoryConfig:
     """Predict the next action, so that M absorbs what C has learned (paper, section 5)."""
     outlook: tuple[int, ...] = ()
     """Predict, for each action that can be counted, whether the episode ends while it is held: numbers of steps that
-    rise, each as far as M is to look; learned from what the episodes hold. Empty: M does not."""
+    rise, each as far as M is to look; learned from what the episodes hold. none: M does not."""
     learning_rate: float = 1e-3
     """Adam's first learning rate."""
     decay: float = 1.0

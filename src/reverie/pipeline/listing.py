@@ -80,5 +80,5 @@ def _entries(settings: Any, path: str = "") -> Iterator[tuple[str, Any, str]]:
 
 def _word(value: Any) -> str:
     if isinstance(value, tuple):
-        return " ".join(map(str, value))
+        return " ".join(map(str, value)) or "none"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

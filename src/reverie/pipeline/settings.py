@@ -120,6 +120,7 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 
 def _from_words(hint: Any, words: list[str], name: str) -> Any:
     if get_origin(hint) is tuple:
+        words = [] if [word.lower() for word in words] == ["none"] else words
         return [_from_word(get_args(hint)[0], word) for word in words]
     if len(words) != 1:
         raise ReverieError(f"{name} has {len(words) or 'no'} values, expected one: {_describe(hint)}")
