@@ -72,6 +72,14 @@ def test_healthy_losses_are_drawn_for_the_papers_doom_alone(tmp_path: Path) -> N
     assert not any("The paper" in svg for svg, _ in tiny["curves"])
 
 
+def test_each_loss_that_m_has_is_drawn(tmp_path: Path) -> None:
+    losses = {"z_nll": 1.2, "done": 0.1, "outlook": 0.15}
+    path = write_metrics(tmp_path / "m.jsonl", [{"step": s, **losses} for s in (20, 40)])
+    section = chapters.memory(ReportInputs(TINY, memory_metrics=path))
+    assert section is not None
+    assert ["endings while an action is held" in svg for svg, _ in section["curves"]] == [False, False, True]
+
+
 def test_vs_free_nats_come_from_its_settings(tmp_path: Path) -> None:
     path = write_metrics(tmp_path / "v.jsonl", [{"step": s, "reconstruction": 9.0, "kl": 40.0} for s in (20, 40)])
     settings = {"vision": {"kl_tolerance": 0.5, "latent_size": 64}}

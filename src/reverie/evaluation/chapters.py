@@ -101,6 +101,10 @@ def _memory_curves(inputs: ReportInputs, rows: Rows) -> list[Captioned]:
             curve("reward", "M: reward"),
             "Squared error, as a share of the rewards' mean square: at 1, M might as well say 0.",
         ),
+        (
+            curve("outlook", "M: endings while an action is held"),
+            "Cross entropy, over all stretches of time that M is asked about and the episodes tell of.",
+        ),
         (curve("action", "M: the next action"), "How well M foresees what the policies of its data do next."),
     )
 
