@@ -18,9 +18,10 @@ from tests.runs import ROOT
 
 PAGE = ROOT / "docs" / "presets.md"
 WORLDS = ("doom", "carracing", "tiny", "CartPole-v1", "Pendulum-v1")
+HARD = "doom-skill-5-repeat-4"
 
 
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("world", [*WORLDS, HARD])
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("where", [None, "dream", "world"])
 def test_every_preset_fits_its_world(world: str, preset: str, where: str | None) -> None:
@@ -34,6 +35,12 @@ def test_every_preset_fits_its_world(world: str, preset: str, where: str | None)
 @pytest.mark.parametrize(("name", "world"), [("doom-skill-5", "doom"), ("carracing-envpool", "carracing")])
 def test_a_world_by_another_name_has_its_settings(name: str, world: str, preset: str) -> None:
     assert make_experiment(name, preset) == replace(make_experiment(world, preset), world=name)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_hardest_skill_with_a_frame_skip_has_a_standard_of_its_own(preset: str) -> None:
+    plain = replace(make_experiment("doom", preset), world=HARD)
+    assert (make_experiment(HARD, preset) == plain) == (preset != "standard")
 
 
 def sizes(experiment: Experiment) -> tuple[int, int, int]:
@@ -117,6 +124,11 @@ def row(world: str, preset: str) -> str:
 def test_the_page_says_what_the_presets_are(world: str, title: str) -> None:
     section = PAGE.read_text().partition(f"## {title}")[2].partition("\n## ")[0]
     assert [line for line in section.splitlines() if line.startswith("| `")] == [row(world, name) for name in PRESETS]
+
+
+def test_the_page_says_what_the_hardest_skills_standard_is() -> None:
+    section = PAGE.read_text().partition(f"## `{HARD}`")[2].partition("\n## ")[0]
+    assert [line for line in section.splitlines() if line.startswith("| `")] == [row(HARD, "standard")]
 
 
 def test_the_page_says_what_the_presets_of_any_other_world_are() -> None:

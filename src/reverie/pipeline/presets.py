@@ -83,7 +83,7 @@ def _settings(world: str, preset: Preset, evolve_in: Where | None) -> _Settings:
 
     base = base_world(world)
     if base == "doom":
-        return _doom(preset)
+        return _hard_doom() if world == "doom-skill-5-repeat-4" and preset == "standard" else _doom(preset)
     if base == "carracing":
         return _dreamt_car() if preset == "standard" and evolve_in != "world" else _carracing(preset)
     if world == "Pendulum-v1" and preset in ("quick", "standard") and evolve_in != "world":
@@ -135,6 +135,41 @@ def _doom(preset: Preset) -> _Settings:
         gradient=GradientConfig(updates=450) if standard else GradientConfig(),
         rounds=rounds if standard else RoundsConfig(),
         mirror=standard,
+    )
+
+
+def _hard_doom() -> _Settings:
+    """Take Cover at skill 5 with a frame skip, at standard: a linear C that sees M's outlook, in five rounds."""
+    plain = _doom("standard")
+    return replace(
+        plain,
+        # of turning in face of a fireball M has to have seen much
+        collect=replace(plain.collect, episodes=30_000, policies=("held", "held", "turning", "turning")),
+        vision=replace(plain.vision, kl_tolerance=1.5, updates=2500),
+        memory=replace(plain.memory, outlook=(2, 4, 8, 16), updates=6000, decay=0.9995),
+        controller=replace(plain.controller, features="zcho", bias=True, categorical=True),
+        gradient=GradientConfig(
+            updates=150,
+            dreams=1024,
+            epochs=3,
+            learning_rate=1e-3,
+            discount=0.98,
+            divergence_limit=0.1,
+            hold_chance=0.06,
+            longest_hold=5,
+            fade=0.5,
+            average=20,
+        ),
+        settle=SettleConfig(updates=110, average=40, hold_chance=0.0, entropy=0.0),
+        rounds=RoundsConfig(
+            count=5,
+            episodes=3000,
+            noise=0.06,
+            memory_updates=2500,
+            gradient_updates=100,
+            generations=0,
+            evaluation_episodes=48,
+        ),
     )
 
 
