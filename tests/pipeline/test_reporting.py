@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from reverie.files.metrics import MetricsLog
 from reverie.pipeline import reporting
 from reverie.pipeline.iterating import rounds_of
 from reverie.pipeline.presets import make_experiment
-from reverie.pipeline.reporting import real_steps
+from reverie.pipeline.reporting import real_steps, spread
 from reverie.pipeline.run_folder import create_run
 from reverie.pipeline.settings import with_changes
 from reverie.rollouts.store import Store
@@ -49,3 +50,17 @@ def test_rounds_are_filmed_as_far_as_they_have_come(tmp_path: Path, monkeypatch:
         (rounds[number].controller / BEST_FILE).write_bytes(b"")
         expected.append((f"agent {number}", number, 10 * (number + 1), f"score {number}", seed))
     assert reporting._rounds(rounds, store) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "count", "expected"),
+    [
+        (range(100), 4, [0, 33, 66, 99]),
+        ("ab", 6, ["a", "b"]),
+        ([7], 3, [7]),
+        ([], 3, []),
+        (range(7), 6, [0, 1, 2, 4, 5, 6]),
+    ],
+)
+def test_what_is_shown_is_spread_from_the_first_to_the_last(found: Any, count: int, expected: list[Any]) -> None:
+    assert spread(found, count) == expected

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from reverie.evaluation.inputs import ReportInputs
 from reverie.evaluation.recording import record_dream, record_world
@@ -20,6 +22,7 @@ from reverie.rollouts.store import Store
 from reverie.workers.seeds import evaluation_seeds
 from reverie.worlds.registry import repeat_of, world_spec
 
+T = TypeVar("T")
 FILMED = 3  # episodes, of which the middle one is shown
 SHOWN_EPISODES = 6
 HELD_OUT = 40
@@ -34,7 +37,7 @@ def report(run: RunFolder, workers: int | str = 0, device: str = "auto") -> Path
 def _inputs(run: RunFolder) -> ReportInputs:
     scores = read_scores(run)
     store, rounds = Store(run.rollouts), [run.at(number) for number in range(run.round + 1)]
-    shown = store.entries[:: max(1, len(store.entries) // SHOWN_EPISODES)][:SHOWN_EPISODES]
+    shown = spread(store.entries, SHOWN_EPISODES)
     return ReportInputs(
         world=world_spec(run.experiment.world),
         agent=scores.get("agent"),
@@ -56,6 +59,12 @@ def _inputs(run: RunFolder) -> ReportInputs:
         **_models(run),
         **_films(run),
     )
+
+
+def spread(found: Sequence[T], count: int) -> list[T]:
+    """At most `count` of them, from the first to the last: the last rounds' episodes are not those of exploration."""
+    places = np.linspace(0, len(found) - 1, min(count, len(found)))
+    return [found[round(place)] for place in places]
 
 
 def real_steps(run: RunFolder, store: Store) -> int:
@@ -93,7 +102,7 @@ def _models(run: RunFolder) -> dict[str, Any]:
         latents = Latents(run.latents)
         seen, unseen = split_episodes(latents, run.experiment.memory.held_out_every)
         found["memory"] = load_memory(run.memory)
-        found["latents"] = [latents.episode(index) for index in (unseen or seen)[:HELD_OUT]]
+        found["latents"] = [latents.episode(index) for index in spread(unseen or seen, HELD_OUT)]
     return found
 
 
