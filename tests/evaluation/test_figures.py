@@ -9,7 +9,7 @@ import pytest
 from markupsafe import Markup
 
 from reverie.evaluation import figures
-from reverie.evaluation.theme import VARIABLES
+from reverie.evaluation.theme import VARIABLES, new_figure
 from tests.evaluation.parts import make_score
 
 ROWS = [
@@ -117,3 +117,21 @@ def test_thinning_keeps_short_curves_and_averages_long_ones() -> None:
 )
 def test_one_colour_means_one_thing(label: str, where: str, colour: str) -> None:
     assert figures.colour_of(label, make_score(10, where, 1.0 if where == "dream" else None)) == colour
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ((0.075, 0.16), ["0.08", "0.1", "0.12", "0.14", "0.16"]),
+        ((0.3, 3.0), ["0.5", "1", "2"]),
+        ((1.1, 2.4), ["1.25", "1.5", "1.75", "2", "2.25"]),
+        ((1.0, 2_000.0), ["1", "10", "100", "1,000"]),
+    ],
+)
+def test_a_logarithmic_axis_says_what_its_values_are(values: tuple[float, float], labels: list[str]) -> None:
+    _, (axis,) = new_figure()
+    axis.plot(values, values)
+    figures.log_scale(axis, "y")
+    low, high = axis.get_ylim()
+    marks = axis.yaxis
+    assert [marks.get_major_formatter()(at, 0) for at in marks.get_majorticklocs() if low <= at <= high] == labels

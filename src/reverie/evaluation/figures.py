@@ -231,14 +231,15 @@ def drift(one_step: np.ndarray, free: np.ndarray, frozen: np.ndarray) -> Markup:
 
 
 def log_scale(axis: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis whose labels are plain numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    """A logarithmic axis whose labels are plain numbers, at least two of them."""
+    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullLocator
 
     axis.set(**{f"{which}scale": "log"})
     low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
     marks = axis.xaxis if which == "x" else axis.yaxis
-    marks.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0,)))
-    marks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    decades = LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0,))
+    marks.set_major_locator(decades if high / low > 5 else AutoLocator())
+    marks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     marks.set_minor_locator(NullLocator())
 
 
