@@ -17,11 +17,11 @@ import blosc2
 import numpy as np
 
 from reverie.hardware import core_count
-from reverie.rollouts.batches import FrameBatches
-from reverie.rollouts.chunks import FRAME_BYTES
-from reverie.rollouts.collect import collect
-from reverie.rollouts.config import CollectConfig
-from reverie.rollouts.store import Store
+from reverie.episodes.batches import FrameBatches
+from reverie.episodes.chunks import FRAME_BYTES
+from reverie.episodes.collect import collect
+from reverie.episodes.config import CollectConfig
+from reverie.episodes.store import Store
 from reverie.workers.pool import Workers
 
 CODEC_EPISODES = 4

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import reverie, small_run
+from tests.small_runs import reverie, small_run
 
 # A job in the background or under nohup ignores these, and so do its children; tests send them and expect an end.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -17,22 +17,26 @@ SOURCE = Path(reverie.__file__).parent
 ROOMS = [
     "errors",
     "hardware",
+    "settings",
     "files",
     "native",
     "progress",
     "tracking",
     "workers",
     "worlds",
-    "rollouts",
+    "episodes",
     "vision",
     "memory",
     "controller",
     "agent",
-    "dreaming",
-    "evolution",
-    "gradient",
+    "dream",
+    "play",
+    "learning",
     "evaluation",
-    "pipeline",
+    "recipe",
+    "agents",
+    "report",
+    "runs",
     "reproduction",
     "studies",
     "lab",
@@ -85,7 +89,7 @@ def test_nothing_unpickles(path: Path) -> None:
     assert "allow_pickle=True" not in text
 
 
-@pytest.mark.parametrize("module", ["reverie", "reverie.cli", "reverie.pipeline.presets"])
+@pytest.mark.parametrize("module", ["reverie", "reverie.cli", "reverie.recipe.presets"])
 def test_light_modules_leave_the_heavy_libraries_alone(module: str) -> None:
     heavy = ["torch", "cma", "vizdoom", "envpool", "matplotlib", "av", "blosc2", "gymnasium"]
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"

@@ -21,18 +21,18 @@ from reverie.cli import main
 from reverie.cli import words as own_words
 from reverie.cli.commands import COMMANDS
 from reverie.evaluation.score import Score
-from reverie.evolution.arena import close_arenas
 from reverie.files.atomic import read_json
 from reverie.hardware import single_thread
-from reverie.pipeline.experiment import Experiment
-from reverie.pipeline.listing import COMMAND_WORDS
-from reverie.pipeline.settings import setting_types
-from reverie.pipeline.shipped import shipped
-from reverie.pipeline.verify import verify_run
+from reverie.learning.arena import close_arenas
+from reverie.recipe.experiment import Experiment
+from reverie.recipe.listing import COMMAND_WORDS
+from reverie.runs.shipped import shipped
+from reverie.runs.verify import verify_run
+from reverie.settings import setting_types
 from reverie.worlds.registry import world_names
 from tests.conftest import FinishedRun
-from tests.runs import ENVIRONMENT, ROOT, copy_run, flip, small_run, snapshot
-from tests.runs import reverie as command
+from tests.small_runs import ENVIRONMENT, ROOT, copy_run, flip, small_run, snapshot
+from tests.small_runs import reverie as command
 
 SCORE = {"world", "where", "temperature", "episodes", "seed", "mean", "std", "min", "max", "scores"}
 

@@ -11,7 +11,7 @@ import torch
 from reverie.vision import model as vision_model
 from reverie.vision.encode import encode_frames
 from reverie.vision.model import ConvVAE, fast_copy, initialise
-from tests.runs import ROOT
+from tests.small_runs import ROOT
 
 PAGE = (ROOT / "docs" / "trust.md").read_text()
 NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reverie.evaluation.pictures import strip
-from reverie.evaluation.recording import record_dream, record_world
-from reverie.evolution.arena import open_dream
-from reverie.pipeline.opening import arena_of, load_agent
-from reverie.pipeline.run_folder import open_run
+from reverie.learning.arena import open_dream
+from reverie.report.pictures import strip
+from reverie.report.recording import record_dream, record_world
+from reverie.runs.opening import arena_of, load_agent
+from reverie.runs.run_folder import open_run
 from reverie.workers.seeds import evaluation_seeds
 
 FRAMES, EVERY, FIRST = 10, 14, 240  # pictures in a row, steps between two, steps before the first

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
     from reverie.agent import Agent
-    from reverie.dreaming.env import DreamVectorEnv
+    from reverie.dream.env import DreamVectorEnv
     from reverie.evaluation.score import Score
     from reverie.worlds.vector import WorldVectorEnv
 
@@ -21,7 +21,7 @@ def load(name: str | Path) -> Agent:
 
     Raises: ReverieError where there is none, or a run's C has not been evolved yet.
     """
-    from reverie.pipeline.shipped import open_trained
+    from reverie.runs.shipped import open_trained
 
     return open_trained(name).agent()
 
@@ -44,7 +44,7 @@ def dream(
 
     name: as `load` takes it; temperature: tau, that of the training where None.
     """
-    from reverie.pipeline.shipped import open_trained
+    from reverie.runs.shipped import open_trained
 
     return open_trained(name).dream(num_envs, temperature, seed)
 
@@ -56,9 +56,9 @@ def evaluate(agent: Agent, world: VectorEnv, episodes: int = 100, seed: int = 0)
     `reverie evaluate`. A figure for publication wants the official engine: make("carracing", engine="gymnasium").
     """
     from reverie.agent import SeenWorld
-    from reverie.dreaming.env import DreamVectorEnv
+    from reverie.dream.env import DreamVectorEnv
     from reverie.evaluation.score import Score, dream_seeds, world_seeds
-    from reverie.evolution.play import play
+    from reverie.play import play
     from reverie.worlds.vector import WorldVectorEnv
 
     if not isinstance(world, DreamVectorEnv | WorldVectorEnv):

@@ -10,9 +10,9 @@ import pytest
 
 from reverie.bench import collecting, dreams, played, remembering, searching, seeing
 from reverie.bench.timing import Setting
-from reverie.evolution.arena import close_arenas
+from reverie.episodes.block import close_world
 from reverie.hardware import single_thread
-from reverie.rollouts.block import close_world
+from reverie.learning.arena import close_arenas
 
 
 class Here:

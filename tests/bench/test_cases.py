@@ -17,7 +17,7 @@ from reverie.bench.starting import program_memory_mb, program_seconds
 from reverie.bench.timing import Setting, median, processes
 from reverie.cli import main
 from reverie.errors import ReverieError
-from reverie.evolution.cma import CMAES
+from reverie.learning.cma import CMAES
 from tests.bench.test_plain_play import Clock
 
 FIELDS = {"case", "unit", "ours", "baseline", "ratio", "limit", "share", "peak_memory_mb"}

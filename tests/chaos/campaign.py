@@ -19,7 +19,7 @@ from tests.chaos import confined
 from tests.chaos.faults import CLOCK, NOTHING, Fault, dates_in_the_future
 from tests.chaos.judging import differences, faults_of, strays
 from tests.chaos.launching import Command, launch
-from tests.runs import ROOT, settings
+from tests.small_runs import ROOT, settings
 
 LONGEST_SECONDS = 3000.0  # of one attempt, on a machine that is very busy
 

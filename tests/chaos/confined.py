@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.chaos.launching import import_libraries, launch
-from tests.runs import small_run
+from tests.small_runs import small_run
 
 ENOUGH_MB = 600  # for the run
 UNSHARE = ["unshare", "-rm"]

@@ -13,7 +13,7 @@ PROBE = b"blat"
 
 def differences(run: Path, reference: Path) -> list[str]:
     """What of a finished run is not as the undisturbed one has it, bit for bit; empty where all is."""
-    from reverie.rollouts.store import Store
+    from reverie.episodes.store import Store
 
     found = [] if Store(run / "rollouts").entries == Store(reference / "rollouts").entries else ["rollouts"]
     if not (reference / "vision").exists():  # only collected
@@ -29,7 +29,7 @@ def differences(run: Path, reference: Path) -> list[str]:
 
 def faults_of(run: Path) -> list[str]:
     """What `reverie verify` says of a run."""
-    from reverie.pipeline.verify import verify_run
+    from reverie.runs.verify import verify_run
 
     if not (run / "config.json").exists():  # killed before it was made
         return []

@@ -12,7 +12,7 @@ import pytest
 from tests.chaos import confined
 from tests.chaos.fragile import WORLD
 from tests.chaos.judging import differences, strays
-from tests.runs import ENVIRONMENT, ROOT, copy_run, flip
+from tests.small_runs import ENVIRONMENT, ROOT, copy_run, flip
 
 
 @pytest.mark.timeout(900)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from reverie.evaluation.shards import close_worlds
-from reverie.evolution.arena import close_arenas
 from reverie.hardware import single_thread
+from reverie.learning.arena import close_arenas
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,10 @@ import torch
 from reverie.agent import Agent
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
+from reverie.episodes.episode import Episode
 from reverie.evaluation.score import Score
 from reverie.memory.config import MemoryConfig
 from reverie.memory.model import MDNRNN
-from reverie.rollouts.episode import Episode
 from reverie.vision.latents import LatentEpisode
 from reverie.vision.model import ConvVAE
 from reverie.worlds.registry import world_spec

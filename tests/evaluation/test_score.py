@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from reverie.controller.config import ControllerConfig
-from reverie.dreaming.config import DreamConfig
-from reverie.dreaming.engine import dream_returns
+from reverie.dream.config import DreamConfig
+from reverie.dream.engine import dream_returns
 from reverie.errors import ReverieError
 from reverie.evaluation import shards
 from reverie.evaluation.score import (
@@ -23,9 +23,9 @@ from reverie.evaluation.score import (
     world_seeds,
 )
 from reverie.evaluation.shards import Blindfold
-from reverie.evolution.arena import Arena, open_dream
 from reverie.files.checkpoint import Checkpoint, save_checkpoint
 from reverie.files.training import pack
+from reverie.learning.arena import Arena, open_dream
 from reverie.vision.latents import LatentEntry, Part, part_path, write_part
 from reverie.workers.pool import Workers
 from reverie.workers.seeds import EVALUATION_SEED_BASE, evaluation_seeds, training_seeds
@@ -190,7 +190,7 @@ def test_an_agent_may_be_scored_in_a_world_like_its_own(monkeypatch: pytest.Monk
 
 
 def test_a_policys_returns_are_those_of_the_world_played_by_hand() -> None:
-    from reverie.rollouts.policies import make_policy
+    from reverie.episodes.policies import make_policy
     from reverie.workers.seeds import generator
     from reverie.worlds.registry import make
 

@@ -10,21 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from reverie.agents.card import open_export, read_card
 from reverie.controller.file import load_controller
-from reverie.dreaming.starts import load_starts
+from reverie.dream.starts import load_starts
+from reverie.episodes.store import Store
 from reverie.evaluation.score import Score
 from reverie.files.atomic import read_json
 from reverie.files.checkpoint import latest_checkpoint
 from reverie.files.metrics import MetricsLog, read_metrics
 from reverie.files.weights import read_weights
 from reverie.memory.train import load_memory
-from reverie.pipeline.card import open_export, read_card
-from reverie.pipeline.iterating import rounds_of
-from reverie.pipeline.run_folder import open_run
-from reverie.pipeline.scoring import read_scores
-from reverie.pipeline.verify import verify_run
 from reverie.reproduction.row_folder import RowFolder
-from reverie.rollouts.store import Store
+from reverie.runs.rounds import rounds_of
+from reverie.runs.run_folder import open_run
+from reverie.runs.scoring import read_scores
+from reverie.runs.verify import verify_run
 from reverie.vision.latents import Latents
 from tests.fuzz.samples import EXPORT, RUN, SHAPE
 
@@ -54,7 +54,7 @@ def _checkpoints(stage: str) -> Callable[[Path], Any]:
 
 def _search(folder: Path) -> Any:
     """C's search as a run that goes on has it."""
-    from reverie.evolution.train import _resume
+    from reverie.learning.cmaes import _resume
 
     settings = {"seed": 0, "parameters": SHAPE.parameter_count}
     search, best, steps = _resume(folder / RUN / "controller", settings)

@@ -7,25 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
+from reverie.agents.card import TENSOR_FILES, Card, write_card
 from reverie.controller.file import save_controller
 from reverie.controller.model import Controller
-from reverie.dreaming.starts import Starts, save_starts
+from reverie.dream.starts import Starts, save_starts
+from reverie.episodes.episode import Episode
+from reverie.episodes.store import Store
 from reverie.evaluation.score import Score
-from reverie.evolution.cma import CMAES
 from reverie.files.atomic import sha256, write_json
 from reverie.files.checkpoint import Checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
 from reverie.files.training import pack
 from reverie.files.weights import save_weights
+from reverie.learning.cma import CMAES
 from reverie.memory.config import MemoryConfig
 from reverie.memory.model import MDNRNN
-from reverie.pipeline.card import TENSOR_FILES, Card, write_card
-from reverie.pipeline.iterating import FRESH_FILE
-from reverie.pipeline.presets import make_experiment
-from reverie.pipeline.run_folder import create_run
-from reverie.pipeline.settings import with_changes
-from reverie.rollouts.episode import Episode
-from reverie.rollouts.store import Store
+from reverie.recipe.presets import make_experiment
+from reverie.runs.rounds import FRESH_FILE
+from reverie.runs.run_folder import create_run
+from reverie.settings import with_changes
 from reverie.vision.latents import LatentEntry, LatentEpisode, Part, part_path, write_part
 from reverie.worlds.tiny import TINY
 

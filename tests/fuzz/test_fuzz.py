@@ -20,7 +20,7 @@ from tests.fuzz.mutations import blind, hostile_header, hostile_json, pickled
 from tests.fuzz.places import PLACES
 from tests.fuzz.readers import READERS, Reader
 from tests.fuzz.samples import make_samples
-from tests.runs import ROOT
+from tests.small_runs import ROOT
 
 CASES = 10 * len(READERS)
 

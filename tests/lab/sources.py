@@ -7,8 +7,8 @@ import torch
 
 from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
-from reverie.dreaming.config import DreamConfig
-from reverie.dreaming.starts import Starts
+from reverie.dream.config import DreamConfig
+from reverie.dream.starts import Starts
 from reverie.lab.source import LabAgent, LabEpisode, LabSource
 from reverie.memory.config import MemoryConfig
 from reverie.memory.model import MDNRNN

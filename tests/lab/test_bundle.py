@@ -15,7 +15,7 @@ from reverie.lab.bundle import check_folder, write_lab
 from reverie.lab.command import check_same_world
 from reverie.lab.opening import episode_label, lab_source
 from tests.lab.sources import LATENT, bare_car, like_doom
-from tests.runs import reverie
+from tests.small_runs import reverie
 
 pytest.importorskip("onnxscript")
 

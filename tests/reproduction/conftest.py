@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from reverie.evolution.arena import close_arenas
 from reverie.hardware import single_thread
-from reverie.pipeline.presets import make_experiment
-from reverie.pipeline.run import run
-from reverie.pipeline.run_folder import open_run
-from reverie.pipeline.settings import with_changes
+from reverie.learning.arena import close_arenas
+from reverie.recipe.presets import make_experiment
 from reverie.reproduction.outcome import Reproduction
 from reverie.reproduction.reproduce import reproduce_run
+from reverie.runs.run import run
+from reverie.runs.run_folder import open_run
+from reverie.settings import with_changes
 from tests.reproduction.parts import EPISODES, SEED, TINY_PLAN
-from tests.runs import copy_run
+from tests.small_runs import copy_run
 
 SMALL = {
     "collect.episodes": 6,

@@ -9,7 +9,7 @@ import numpy as np
 from reverie.controller.config import ControllerConfig
 from reverie.evaluation.published import Figure
 from reverie.evaluation.score import Score
-from reverie.evolution.config import EvolutionConfig
+from reverie.learning.evolution_config import EvolutionConfig
 from reverie.reproduction.carracing import carracing_plan
 from reverie.reproduction.doom import doom_plan
 from reverie.reproduction.outcome import Outcome, Reproduction

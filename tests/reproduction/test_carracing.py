@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from reverie.controller.model import Controller
-from reverie.pipeline.experiment import Preset
-from reverie.pipeline.presets import make_experiment
+from reverie.episodes.policies import make_policy, random_policy
+from reverie.recipe.experiment import Preset
+from reverie.recipe.presets import make_experiment
 from reverie.reproduction import carracing
 from reverie.reproduction.carracing import carracing_plan
 from reverie.reproduction.doom import doom_plan
 from reverie.reproduction.exploit import coldest
 from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent
-from reverie.rollouts.policies import make_policy, random_policy
 from reverie.worlds.registry import world_spec
 
 SPEC = world_spec("carracing")

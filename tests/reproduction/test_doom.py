@@ -5,11 +5,11 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from reverie.episodes.policies import make_policy
 from reverie.errors import ReverieError
-from reverie.pipeline.experiment import Preset
+from reverie.recipe.experiment import Preset
 from reverie.reproduction.doom import HARDER, doom_plan
 from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Plan, Row
-from reverie.rollouts.policies import make_policy
 from reverie.worlds.registry import world_spec
 
 

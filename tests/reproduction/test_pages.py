@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reverie.evaluation.theme import PRINT, to_svg
-from reverie.evaluation.video import prolonged
 from reverie.files.metrics import MetricsLog
+from reverie.report.theme import PRINT, to_svg
+from reverie.report.video import prolonged
 from reverie.reproduction import page, searches
 from reverie.reproduction.figures import (
     Learning,

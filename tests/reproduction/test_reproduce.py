@@ -14,24 +14,24 @@ import pytest
 from reverie.controller.file import load_controller
 from reverie.errors import ReverieError
 from reverie.evaluation.score import dream_seeds, world_seeds
-from reverie.evolution.cma import CMAES
-from reverie.evolution.train import BEST_FILE
 from reverie.files.metrics import MetricsLog
-from reverie.gradient.config import FinetuneConfig
+from reverie.learning.cma import CMAES
+from reverie.learning.cmaes import BEST_FILE
+from reverie.learning.config import FinetuneConfig
 from reverie.memory.model import MDNRNN
 from reverie.memory.train import load_memory
-from reverie.pipeline.run_folder import open_run
-from reverie.pipeline.verify import verify_run
 from reverie.reproduction import reproduce, rows
 from reverie.reproduction.outcome import Reproduction
 from reverie.reproduction.plan import Evolved, MainAgent, Plan, Row
 from reverie.reproduction.reproduce import main_experiment, reproduce_run
 from reverie.reproduction.searches import budget_of
 from reverie.reproduction.work import Work
+from reverie.runs.run_folder import open_run
+from reverie.runs.verify import verify_run
 from reverie.workers.pool import Workers
 from reverie.workers.seeds import torch_seed
 from tests.reproduction.parts import ELSEWHERE, EPISODES, SEED, TINY_PLAN, Z_HIDDEN
-from tests.runs import copy_run, flip, snapshot
+from tests.small_runs import copy_run, flip, snapshot
 
 OWN = TINY_PLAN.evolution
 

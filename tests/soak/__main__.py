@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.runs import ENVIRONMENT, ROOT
+from tests.small_runs import ENVIRONMENT, ROOT
 from tests.soak.judging import growth, table
 from tests.soak.sampling import Sample, generation_of, watch
 

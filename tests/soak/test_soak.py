@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.runs import settings
+from tests.small_runs import settings
 from tests.soak.__main__ import MORE, soak
 from tests.soak.judging import growth, quarters, table
 from tests.soak.sampling import Sample, generation_of, look

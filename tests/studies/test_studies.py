@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from reverie.cli import main
+from reverie.episodes.store import Store
 from reverie.errors import ReverieError
-from reverie.evolution.arena import close_arenas
 from reverie.hardware import single_thread
-from reverie.pipeline.run_folder import open_run
-from reverie.pipeline.settings import differences, to_json
-from reverie.rollouts.store import Store
+from reverie.learning.arena import close_arenas
+from reverie.runs.run_folder import open_run
+from reverie.settings import differences, to_json
 from reverie.studies import absorption, curiosity, guards
 from reverie.studies.absorption import AbsorptionStudy, absorption_study
 from reverie.studies.curiosity import CuriosityStudy, cells_seen
 from reverie.studies.guards import GuardsStudy, guards_study
-from tests.runs import snapshot
+from tests.small_runs import snapshot
 
 SMALL = [
     *("--collect.episodes", "4", "--collect.max-steps", "12", "--vision.updates", "3", "--vision.batch-size", "4"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from reverie.rollouts.episode import Episode
-from reverie.rollouts.store import Store
+from reverie.episodes.episode import Episode
+from reverie.episodes.store import Store
 
 
 def frames_of(count: int, seed: int) -> np.ndarray:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from reverie.episodes.episode import Episode
+from reverie.episodes.store import Store
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.arrays import load_arrays
-from reverie.rollouts.episode import Episode
-from reverie.rollouts.store import Store
 from reverie.vision import encode
 from reverie.vision.encode import decode_frames, encode_frames, encode_store
 from reverie.vision.frames import to_frames, to_input

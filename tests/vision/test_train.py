@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reverie.episodes.batches import FrameBatches
+from reverie.episodes.store import Store
 from reverie.errors import ReverieError
 from reverie.files.checkpoint import latest_checkpoint
 from reverie.files.metrics import read_metrics
-from reverie.rollouts.batches import FrameBatches
-from reverie.rollouts.store import Store
 from reverie.vision import train
 from reverie.vision.config import VisionConfig
 from reverie.vision.model import ConvVAE

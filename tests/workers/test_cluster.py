@@ -15,7 +15,7 @@ import pytest
 
 from reverie.errors import ReverieError
 from reverie.workers.pool import Workers
-from tests.runs import small_run
+from tests.small_runs import small_run
 from tests.workers import tasks
 
 NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20}  # Ray's least

@@ -9,11 +9,11 @@ from reverie.bench.plain_play import PlainTask, collect_rate
 from reverie.bench.played import PLAIN_ENGINE, Alone, environment_rate
 from reverie.bench.result import Measured
 from reverie.bench.timing import Setting, median, processes
-from reverie.pipeline.memory_watch import MemoryWatch
-from reverie.pipeline.presets import make_experiment
-from reverie.rollouts.collect import BLOCK_EPISODES, SLOTS, collect
-from reverie.rollouts.config import CollectConfig
-from reverie.rollouts.store import Store
+from reverie.episodes.collect import BLOCK_EPISODES, SLOTS, collect
+from reverie.episodes.config import CollectConfig
+from reverie.episodes.store import Store
+from reverie.recipe.presets import make_experiment
+from reverie.workers.memory_watch import MemoryWatch
 from reverie.workers.pool import Workers
 from reverie.worlds.registry import world_spec
 

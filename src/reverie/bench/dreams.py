@@ -13,14 +13,14 @@ from reverie.bench.plain_play import PlainTask, dream_rate
 from reverie.bench.products import measure_products
 from reverie.bench.result import Measured
 from reverie.bench.timing import Setting, median, processes
-from reverie.dreaming.engine import Dreams
+from reverie.dream.engine import Dreams
 from reverie.errors import ReverieError
-from reverie.evolution.arena import Arena, open_dream
-from reverie.evolution.config import EvolutionConfig
-from reverie.evolution.fitness import Task, returns_of
+from reverie.learning.arena import Arena, open_dream
+from reverie.learning.evolution_config import EvolutionConfig
+from reverie.learning.fitness import Task, returns_of
 from reverie.memory.config import MemoryConfig
-from reverie.pipeline.experiment import Experiment
-from reverie.pipeline.memory_watch import MemoryWatch
+from reverie.recipe.experiment import Experiment
+from reverie.workers.memory_watch import MemoryWatch
 from reverie.workers.pool import Workers
 
 STEPS = 150  # of each dream where none ends

@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from reverie.evolution.arena import Arena
 from reverie.files.checkpoint import Checkpoint, save_checkpoint
 from reverie.files.training import pack
+from reverie.learning.arena import Arena
 from reverie.memory.model import MDNRNN
-from reverie.pipeline.experiment import Experiment
-from reverie.pipeline.presets import make_experiment
+from reverie.recipe.experiment import Experiment
+from reverie.recipe.presets import make_experiment
 from reverie.vision.latents import LatentEntry, LatentEpisode, Part, part_path, write_part
 from reverie.vision.model import ConvVAE
 from reverie.worlds.registry import world_spec

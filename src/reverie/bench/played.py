@@ -11,8 +11,8 @@ from reverie.bench.models import candidates, make_arena, paper
 from reverie.bench.plain_play import PlainTask, world_rate
 from reverie.bench.result import Measured
 from reverie.bench.timing import Setting, median, processes
-from reverie.evolution.fitness import returns_of
-from reverie.pipeline.memory_watch import MemoryWatch
+from reverie.learning.fitness import returns_of
+from reverie.workers.memory_watch import MemoryWatch
 from reverie.workers.pool import Workers
 from reverie.worlds.registry import make
 from reverie.worlds.vector import WorldVectorEnv

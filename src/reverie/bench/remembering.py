@@ -20,8 +20,8 @@ from reverie.files.metrics import read_metrics
 from reverie.hardware import pin_threads
 from reverie.memory.config import MemoryConfig
 from reverie.memory.train import train_memory
-from reverie.pipeline.memory_watch import MemoryWatch
 from reverie.vision.latents import Latents
+from reverie.workers.memory_watch import MemoryWatch
 from reverie.workers.pool import Workers
 from reverie.worlds.registry import world_spec
 from reverie.worlds.spec import WorldSpec

@@ -12,9 +12,9 @@ from reverie.bench.dreams import STEPS, generation_rate
 from reverie.bench.models import make_arena, paper
 from reverie.bench.result import Measured
 from reverie.bench.timing import Setting, median, processes
-from reverie.evolution.cma import CMAES
-from reverie.evolution.config import EvolutionConfig
-from reverie.pipeline.memory_watch import MemoryWatch
+from reverie.learning.cma import CMAES
+from reverie.learning.evolution_config import EvolutionConfig
+from reverie.workers.memory_watch import MemoryWatch
 from reverie.workers.pool import Workers
 
 MEAN_LENGTH = 500  # steps of a dream, in the generation that ask and tell are compared with

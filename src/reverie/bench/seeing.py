@@ -16,15 +16,15 @@ from reverie.bench.plain import PlainVision
 from reverie.bench.products import LARGE, measure_products
 from reverie.bench.result import Measured
 from reverie.bench.timing import Setting, median, processes
+from reverie.episodes.batches import FrameBatches
+from reverie.episodes.episode import Episode
+from reverie.episodes.store import Store
 from reverie.hardware import keep_freed_memory, pin_threads
-from reverie.pipeline.memory_watch import MemoryWatch
-from reverie.rollouts.batches import FrameBatches
-from reverie.rollouts.episode import Episode
-from reverie.rollouts.store import Store
 from reverie.vision.config import VisionConfig
 from reverie.vision.encode import encode_store
 from reverie.vision.model import ConvVAE
 from reverie.vision.train import train_vision
+from reverie.workers.memory_watch import MemoryWatch
 from reverie.workers.pool import Workers
 
 LATENT_SIZE, BATCH = 64, 100

@@ -13,7 +13,7 @@ from reverie.errors import ReverieError
 
 if TYPE_CHECKING:
     from reverie.cli import words as w
-    from reverie.pipeline.experiment import Experiment
+    from reverie.recipe.experiment import Experiment
     from reverie.tracking.tracker import MakeTracker
 
 
@@ -42,7 +42,7 @@ class Command:
 
 
 def _run(words: w.Run, settings: list[str]) -> Result:
-    from reverie.pipeline.run import run
+    from reverie.runs.run import run
 
     folder = words.run_dir or _folder_of(words)
     result = run(_new_experiment(words, settings), folder, _workers(words.workers), words.device, _tracker(words))
@@ -50,9 +50,9 @@ def _run(words: w.Run, settings: list[str]) -> Result:
 
 
 def _iterate(words: w.Iterate, settings: list[str]) -> Result:
-    from reverie.pipeline.iterating import rounds_of, rounds_table
-    from reverie.pipeline.run import run
-    from reverie.pipeline.run_folder import open_run
+    from reverie.runs.rounds import rounds_of, rounds_table
+    from reverie.runs.run import run
+    from reverie.runs.run_folder import open_run
 
     if words.curiosity is not None:
         settings = [*settings, "--curiosity.weight", str(words.curiosity)]
@@ -67,8 +67,8 @@ def _iterate(words: w.Iterate, settings: list[str]) -> Result:
 
 def _stage(name: Literal["collect", "vision", "memory", "controller"]) -> Callable[[w.Stage, list[str]], Result]:
     def act(words: w.Stage, settings: list[str]) -> Result:
-        from reverie.pipeline import stages
-        from reverie.pipeline.run_folder import create_run, open_run
+        from reverie.runs import stages
+        from reverie.runs.run_folder import create_run, open_run
 
         new = {"preset": words.preset, "seed": words.seed, "evolve-in": words.evolve_in, "from": words.from_}
         given = [f"--{name}" for name, value in new.items() if value is not None]
@@ -86,8 +86,8 @@ def _stage(name: Literal["collect", "vision", "memory", "controller"]) -> Callab
 
 
 def _evaluate(words: w.Evaluate, settings: list[str]) -> Result:
-    from reverie.pipeline.scoring import score
-    from reverie.pipeline.shipped import open_trained
+    from reverie.runs.scoring import score
+    from reverie.runs.shipped import open_trained
 
     if words.episodes < 1:
         raise ReverieError(f"--episodes is {words.episodes}; expected at least 1")
@@ -101,7 +101,7 @@ def _evaluate(words: w.Evaluate, settings: list[str]) -> Result:
     scored = score(trained, where, words.episodes, words.seed, words.temperature, workers)
     if words.film is not None:
         from reverie.files.atomic import write_bytes
-        from reverie.pipeline.filming import film_daydream
+        from reverie.report.filming import film_daydream
 
         write_bytes(words.film, film_daydream(trained, words.seed, words.temperature)[0].content)
     return Result(json.dumps(scored.as_dict()) if words.json else scored.table())
@@ -154,8 +154,8 @@ STUDIES = {"curiosity": _study_curiosity, "absorption": _study_absorption, "guar
 
 
 def _export(words: w.Export, settings: list[str]) -> Result:
-    from reverie.pipeline.export import export_run
-    from reverie.pipeline.run_folder import open_run
+    from reverie.runs.export import export_run
+    from reverie.runs.run_folder import open_run
 
     if words.to.startswith("minari:"):
         return _export_data(words)
@@ -168,10 +168,10 @@ def _export(words: w.Export, settings: list[str]) -> Result:
 
 
 def _export_data(words: w.Export) -> Result:
-    from reverie.pipeline.data import minari_name
-    from reverie.pipeline.run_folder import open_run
-    from reverie.rollouts.minari_data import export_minari
-    from reverie.rollouts.store import Store
+    from reverie.episodes.minari_data import export_minari
+    from reverie.episodes.store import Store
+    from reverie.runs.data import minari_name
+    from reverie.runs.run_folder import open_run
     from reverie.worlds.registry import world_spec
 
     run = open_run(words.run)
@@ -181,8 +181,8 @@ def _export_data(words: w.Export) -> Result:
 
 
 def _report(words: w.Report, settings: list[str]) -> Result:
-    from reverie.pipeline.reporting import report
-    from reverie.pipeline.run_folder import open_run
+    from reverie.runs.gather import report
+    from reverie.runs.run_folder import open_run
 
     return Result(str(report(open_run(words.run))))
 
@@ -198,7 +198,7 @@ def _lab(words: w.Lab, settings: list[str]) -> Result:
 
 
 def _verify(words: w.Verify, settings: list[str]) -> Result:
-    from reverie.pipeline.verify import verify_run
+    from reverie.runs.verify import verify_run
 
     problems = verify_run(words.run)
     if words.json:
@@ -227,8 +227,8 @@ def _bench(words: w.Bench, settings: list[str]) -> Result:
 
 def experiment_of(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
     """The preset's experiment, with the settings that were given."""
-    from reverie.pipeline.presets import make_experiment
-    from reverie.pipeline.settings import with_changes
+    from reverie.recipe.presets import make_experiment
+    from reverie.settings import with_changes
 
     assert words.world is not None
     if any(word.startswith("--evolution.where") for word in settings):
@@ -259,12 +259,12 @@ def with_rounds(experiment: Experiment, count: int | None) -> Experiment:
 
 def _new_experiment(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
     """The experiment of the words, at the weights that it is to begin at."""
-    from reverie.pipeline.starting import starting_from
+    from reverie.runs.starting import starting_from
 
     experiment = experiment_of(words, settings)
     data = getattr(words, "data", None)  # a stage has no such word
     if data is not None:
-        from reverie.pipeline.data import learning_from
+        from reverie.runs.data import learning_from
 
         experiment = learning_from(experiment, data)
     return experiment if words.from_ is None else starting_from(experiment, words.from_)

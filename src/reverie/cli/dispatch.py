@@ -106,7 +106,7 @@ def _overview() -> str:
 
 def _settings_help(kind: type, words: list[str], settings: list[str]) -> str:
     """All settings of the run that the words would make, where they say enough of it."""
-    from reverie.pipeline.listing import settings_listing
+    from reverie.recipe.listing import settings_listing
 
     try:
         parsed = parse(kind, words, "reverie run")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from reverie.episodes.policies import random_policy
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.progress import progress
-from reverie.rollouts.policies import random_policy
 from reverie.workers.pool import Workers
 from reverie.workers.seeds import evaluation_seeds
 
 if TYPE_CHECKING:
     from reverie.agent import Agent
-    from reverie.evolution.arena import Arena
+    from reverie.learning.arena import Arena
 
 Where = Literal["world", "dream"]
 
@@ -122,7 +122,7 @@ def evaluate_random(world: str, episodes: int, seed: int, workers: Workers) -> S
 
 
 def evaluate_policy(world: str, policy: str, episodes: int, seed: int, workers: Workers) -> Score:
-    """As `evaluate_agent`, for an exploration policy by its name (`rollouts/policies.py`), such as "sweep"."""
+    """As `evaluate_agent`, for an exploration policy by its name (`episodes/policies.py`), such as "sweep"."""
     from reverie.evaluation.shards import PolicyShard, play_policy
 
     tasks = [PolicyShard(world, policy, seed, seeds) for seeds in _shards(world_seeds(seed, episodes))]
@@ -132,7 +132,7 @@ def evaluate_policy(world: str, policy: str, episodes: int, seed: int, workers: 
 def evaluate_dream(arena: Arena, params: np.ndarray, episodes: int, seed: int, workers: Workers) -> Score:
     """Dream `episodes` episodes of the candidate [n]; the arena's `dream` says at which temperature."""
     from reverie.evaluation.shards import SHARD
-    from reverie.evolution.fitness import returns_of
+    from reverie.learning.fitness import returns_of
 
     if arena.where != "dream":
         raise ReverieError(f"the arena is the {arena.where}, expected the dream; score the world by evaluate_agent")

@@ -13,9 +13,9 @@ import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
 from reverie.agent import Agent, SeenWorld
+from reverie.episodes.policies import Policy, make_policy
 from reverie.errors import ReverieError
-from reverie.evolution.play import play
-from reverie.rollouts.policies import Policy, make_policy
+from reverie.play import play
 from reverie.workers.seeds import generator
 from reverie.worlds.registry import make
 from reverie.worlds.vector import WorldDiedError, WorldVectorEnv

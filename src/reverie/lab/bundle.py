@@ -22,11 +22,11 @@ from PIL import Image
 import reverie
 from reverie.errors import ReverieError
 from reverie.evaluation.published import published
-from reverie.evaluation.wording import parameter_count
 from reverie.files.atomic import sweep_all_temporary, write_bytes, write_json
 from reverie.lab import graphs, noise, reference, survey
 from reverie.lab.onnx_file import halved, to_onnx
 from reverie.lab.source import LabAgent, LabEpisode, LabSource
+from reverie.report.wording import parameter_count
 from reverie.worlds.registry import base_world
 
 FORMAT = 1

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reverie.controller.file import load_controller
+from reverie.episodes.store import Store
 from reverie.errors import ReverieError
-from reverie.evaluation.recording import play_episodes
 from reverie.evaluation.score import Score
-from reverie.evaluation.wording import mean_std
-from reverie.evolution.train import BEST_FILE
 from reverie.files.atomic import read_json
 from reverie.lab.source import LabAgent, LabEpisode, LabSource
+from reverie.learning.cmaes import BEST_FILE
 from reverie.memory.sequences import split_episodes
-from reverie.pipeline.opening import trained_in, whole_latents
-from reverie.pipeline.run_folder import RunFolder, open_run
-from reverie.pipeline.scoring import read_scores
-from reverie.pipeline.shipped import open_trained
 from reverie.progress import announce
-from reverie.rollouts.store import Store
+from reverie.report.recording import play_episodes
+from reverie.report.wording import mean_std
+from reverie.runs.opening import trained_in, whole_latents
+from reverie.runs.run_folder import RunFolder, open_run
+from reverie.runs.scoring import read_scores
+from reverie.runs.shipped import open_trained
 from reverie.vision.encode import encode_frames
 from reverie.workers.seeds import evaluation_seeds
 
 if TYPE_CHECKING:
-    from reverie.dreaming.starts import Starts
-    from reverie.pipeline.trained import Trained
-    from reverie.rollouts.episode import Episode
+    from reverie.agents.trained import Trained
+    from reverie.dream.starts import Starts
+    from reverie.episodes.episode import Episode
     from reverie.vision.latents import Latents
     from reverie.vision.model import ConvVAE
 

@@ -9,8 +9,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from reverie.controller.model import Controller
-    from reverie.dreaming.config import DreamConfig
-    from reverie.dreaming.starts import Starts
+    from reverie.dream.config import DreamConfig
+    from reverie.dream.starts import Starts
     from reverie.memory.model import MDNRNN
     from reverie.vision.model import ConvVAE
     from reverie.worlds.spec import WorldSpec

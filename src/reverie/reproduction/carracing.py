@@ -7,9 +7,9 @@ from typing import Literal
 
 from reverie.controller.config import ControllerConfig
 from reverie.evaluation.published import Figure, published
-from reverie.evolution.config import EvolutionConfig
-from reverie.gradient.config import GradientConfig
-from reverie.pipeline.experiment import Preset
+from reverie.learning.config import GradientConfig
+from reverie.learning.evolution_config import EvolutionConfig
+from reverie.recipe.experiment import Preset
 from reverie.reproduction.plan import BlindPolicy, Engine, Evolved, MainAgent, Plan, Row, Story
 from reverie.worlds.registry import POOLED_CAR
 

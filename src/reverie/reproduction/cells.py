@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reverie.evaluation.wording import duration, mean_std, number
+from reverie.report.wording import duration, mean_std, number
 from reverie.reproduction.outcome import Outcome, Reproduction
 from reverie.reproduction.significance import PairedTest
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reverie.evaluation.daydream import Daydream
-from reverie.evaluation.wording import number
-from reverie.pipeline.filming import film_daydream
+from reverie.report.daydream import Daydream
+from reverie.report.filming import film_daydream
+from reverie.report.wording import number
 from reverie.reproduction.films import Shown
 from reverie.reproduction.plan import MainAgent
 from reverie.reproduction.work import Work

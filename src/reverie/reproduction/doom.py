@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from reverie.evaluation.published import published
-from reverie.evolution.config import EvolutionConfig
-from reverie.gradient.config import GradientConfig
-from reverie.pipeline.experiment import Preset
+from reverie.learning.config import GradientConfig
+from reverie.learning.evolution_config import EvolutionConfig
+from reverie.recipe.experiment import Preset
 from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Plan, Row, Story
 
 HARDER = "doom-skill-5"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reverie.evaluation.figures import Rows, log_scale, place_legend, series, thinned
 from reverie.evaluation.published import Curve, Figure
 from reverie.evaluation.score import Score
-from reverie.evaluation.theme import PAGE, Colours, new_figure
+from reverie.report.figures import Rows, log_scale, place_legend, series, thinned
+from reverie.report.theme import PAGE, Colours, new_figure
 from reverie.reproduction.outcome import Outcome, Reproduction
 from reverie.reproduction.plan import BlindPolicy, Evolved
 

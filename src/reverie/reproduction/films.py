@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reverie.evaluation.video import Film
+from reverie.report.video import Film
 
 
 @dataclass(frozen=True)

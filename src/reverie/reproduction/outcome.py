@@ -8,7 +8,7 @@ from typing import Any
 
 from reverie.evaluation.published import Figure
 from reverie.evaluation.score import Score
-from reverie.pipeline.experiment import Preset
+from reverie.recipe.experiment import Preset
 from reverie.reproduction.plan import Plan, Row
 from reverie.reproduction.searches import Budget
 from reverie.reproduction.significance import PairedTest

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reverie.evaluation.published import published
-from reverie.evaluation.report import fill
-from reverie.evaluation.theme import PAGE, PRINT, Colours, to_png, to_svg
-from reverie.evaluation.wording import mean_std, number, real_steps_label
 from reverie.files.atomic import write_bytes
+from reverie.report.theme import PAGE, PRINT, Colours, to_png, to_svg
+from reverie.report.wording import mean_std, number, real_steps_label
+from reverie.report.write import fill
 from reverie.reproduction import figures
 from reverie.reproduction.cells import comparison_cells, outcome_cells
 from reverie.reproduction.figures import Learning

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 from reverie.controller.config import ControllerConfig
 from reverie.errors import ReverieError
 from reverie.evaluation.published import Figure
-from reverie.evolution.config import EvolutionConfig
-from reverie.gradient.config import GradientConfig
+from reverie.learning.config import GradientConfig
+from reverie.learning.evolution_config import EvolutionConfig
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Evolved:
 
 @dataclass(frozen=True)
 class BlindPolicy:
-    """A policy that learned nothing, by its name in rollouts/policies.py."""
+    """A policy that learned nothing, by its name in episodes/policies.py."""
 
     policy: str
 

@@ -7,14 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reverie.errors import ReverieError
-from reverie.evolution.arena import close_arenas
 from reverie.files.atomic import sweep_temporary, write_bytes, write_json
-from reverie.pipeline.experiment import Experiment, Preset
-from reverie.pipeline.presets import make_experiment
-from reverie.pipeline.run import run
-from reverie.pipeline.run_folder import CONFIG, RunFolder, open_run
-from reverie.pipeline.scoring import read_scores
+from reverie.learning.arena import close_arenas
 from reverie.progress import announce
+from reverie.recipe.experiment import Experiment, Preset
+from reverie.recipe.presets import make_experiment
 from reverie.reproduction.carracing import carracing_plan
 from reverie.reproduction.daydream import show_daydream
 from reverie.reproduction.doom import doom_plan
@@ -26,6 +23,9 @@ from reverie.reproduction.plan import Plan
 from reverie.reproduction.rows import finish
 from reverie.reproduction.significance import compare
 from reverie.reproduction.work import Work
+from reverie.runs.run import run
+from reverie.runs.run_folder import CONFIG, RunFolder, open_run
+from reverie.runs.scoring import read_scores
 from reverie.workers.pool import Workers
 
 PLANS: dict[str, Callable[[Preset], Plan]] = {"doom": doom_plan, "carracing": carracing_plan}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reverie.episodes.policies import random_policy
+from reverie.episodes.store import Store
 from reverie.evaluation.score import Score, evaluate_agent, evaluate_dream, evaluate_policy
-from reverie.evolution.train import evolve
 from reverie.files.checkpoint import latest_checkpoint
-from reverie.gradient.train import learned
-from reverie.pipeline.opening import encoded, trained_in, under_guards
-from reverie.pipeline.reporting import real_steps
+from reverie.learning.cmaes import evolve
+from reverie.learning.gradient import learned
 from reverie.reproduction.outcome import Outcome
 from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Row
 from reverie.reproduction.row_folder import RowFolder
 from reverie.reproduction.searches import Budget, budget_of
 from reverie.reproduction.work import Work
-from reverie.rollouts.policies import random_policy
-from reverie.rollouts.store import Store
+from reverie.runs.gather import real_steps
+from reverie.runs.opening import encoded, trained_in, under_guards
 
 
 def finish(work: Work, row: Row) -> Outcome:

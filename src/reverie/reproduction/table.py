@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from reverie.evaluation.published import Figure
 from reverie.evaluation.score import Score
-from reverie.evaluation.wording import duration, mean_std
-from reverie.pipeline.table import as_text
+from reverie.evaluation.table import as_text
+from reverie.report.wording import duration, mean_std
 from reverie.reproduction.outcome import Outcome, Reproduction
 from reverie.reproduction.searches import Budget
 from reverie.reproduction.significance import PairedTest

@@ -7,24 +7,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reverie.agents.trained import Trained, at_temperature
 from reverie.controller.config import ControllerConfig
 from reverie.evaluation.score import Score
-from reverie.evolution.config import EvolutionConfig
-from reverie.evolution.train import BEST_FILE
-from reverie.gradient.config import GradientConfig
-from reverie.pipeline.experiment import can_dream
-from reverie.pipeline.opening import trained_in
-from reverie.pipeline.run_folder import RunFolder
-from reverie.pipeline.scoring import read_scores
-from reverie.pipeline.trained import Trained, at_temperature
+from reverie.learning.cmaes import BEST_FILE
+from reverie.learning.config import GradientConfig
+from reverie.learning.evolution_config import EvolutionConfig
+from reverie.recipe.experiment import can_dream
 from reverie.reproduction.plan import Evolved, MainAgent, Plan, Row
 from reverie.reproduction.row_folder import RowFolder
+from reverie.runs.opening import trained_in
+from reverie.runs.run_folder import RunFolder
+from reverie.runs.scoring import read_scores
 from reverie.workers.pool import Workers
 from reverie.worlds.registry import world_spec
 from reverie.worlds.spec import WorldSpec
 
 if TYPE_CHECKING:
-    from reverie.evolution.arena import Arena
+    from reverie.learning.arena import Arena
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,17 @@ from reverie.agent import Agent
 from reverie.controller.file import load_controller
 from reverie.evaluation.calibration import calibrate
 from reverie.evaluation.score import evaluate_agent
-from reverie.evolution.train import BEST_FILE, evolve
+from reverie.evaluation.table import as_text
 from reverie.files.metrics import read_metrics
+from reverie.learning.cmaes import BEST_FILE, evolve
 from reverie.memory.sequences import split_episodes
 from reverie.memory.train import load_memory
-from reverie.pipeline.opening import arena_of
-from reverie.pipeline.presets import make_experiment
-from reverie.pipeline.run import run
-from reverie.pipeline.run_folder import RunFolder, open_run
-from reverie.pipeline.scoring import read_scores
-from reverie.pipeline.settings import with_changes
-from reverie.pipeline.table import as_text
+from reverie.recipe.presets import make_experiment
+from reverie.runs.opening import arena_of
+from reverie.runs.run import run
+from reverie.runs.run_folder import RunFolder, open_run
+from reverie.runs.scoring import read_scores
+from reverie.settings import with_changes
 from reverie.studies.summary import brief, words
 from reverie.vision.latents import Latents
 from reverie.vision.train import load_vision

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from reverie.errors import ReverieError
-from reverie.pipeline.experiment import Experiment
-from reverie.pipeline.iterating import rounds_of
-from reverie.pipeline.presets import make_experiment
-from reverie.pipeline.run import run
-from reverie.pipeline.run_folder import open_run
-from reverie.pipeline.settings import with_changes
-from reverie.pipeline.table import as_text
+from reverie.evaluation.table import as_text
+from reverie.recipe.experiment import Experiment
+from reverie.recipe.presets import make_experiment
+from reverie.runs.rounds import rounds_of
+from reverie.runs.run import run
+from reverie.runs.run_folder import open_run
+from reverie.settings import with_changes
 from reverie.studies.summary import brief, words
 from reverie.worlds.climb import FASTEST, LEFT, RIGHT, places_in
 
 if TYPE_CHECKING:
-    from reverie.rollouts.store import Store
+    from reverie.episodes.store import Store
 
 WORLD = "climb"
 WEIGHT = 1.0
@@ -128,7 +128,7 @@ def _experiment(arm: Arm, seed: int, weight: float, settings: Sequence[str]) -> 
 
 
 def _trial(arm: Arm, seed: int, path: Path) -> Trial:
-    from reverie.rollouts.store import Store
+    from reverie.episodes.store import Store
 
     folder = open_run(path)
     rounds = rounds_of(folder)

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from reverie.errors import ReverieError
-from reverie.pipeline import stages
-from reverie.pipeline.experiment import Experiment
-from reverie.pipeline.presets import make_experiment
-from reverie.pipeline.run_folder import RunFolder, create_run
-from reverie.pipeline.scoring import read_scores
-from reverie.pipeline.settings import with_changes
-from reverie.pipeline.table import as_text
+from reverie.evaluation.table import as_text
 from reverie.progress import announce
+from reverie.recipe.experiment import Experiment
+from reverie.recipe.presets import make_experiment
+from reverie.runs import stages
+from reverie.runs.run_folder import RunFolder, create_run
+from reverie.runs.scoring import read_scores
+from reverie.settings import with_changes
 from reverie.studies.summary import brief, words
 
 WORLD = "Pendulum-v1"

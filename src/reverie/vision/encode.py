@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reverie.episodes.episode import Episode
+from reverie.episodes.manifest import Entry
+from reverie.episodes.store import Store
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.atomic import sweep_temporary
 from reverie.files.training import pack
 from reverie.hardware import keep_freed_memory
 from reverie.progress import progress
-from reverie.rollouts.episode import Episode
-from reverie.rollouts.manifest import Entry
-from reverie.rollouts.store import Store
 from reverie.vision.frames import to_frames, to_input
 from reverie.vision.latents import (
     PART_EPISODES,

@@ -1,0 +1,182 @@
+"""Dreams side by side: their recurrent state, and one step of M for all of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from reverie.dream.kernel import Kernel
+from reverie.memory.lstm import FORGET_BIAS, LSTMState, cell
+from reverie.memory.mixture import sample
+from reverie.memory.model import MDNRNN
+
+ROUND = 16  # rows enter a matrix product in multiples of this: few shapes, and each is prepared only once
+
+
+class Outcome(NamedTuple):
+    """What M says of a step, float32 [n]: the done logit and the reward, None without the head."""
+
+    done_logit: Tensor | None
+    reward: Tensor | None
+
+
+class PackedMemory:
+    """M's weights as a dream multiplies them: one matrix for [h, z, a, restart], in `dtype`; biases in float32."""
+
+    def __init__(self, memory: MDNRNN, dtype: torch.dtype) -> None:
+        config = memory.config
+        self.config = config
+        self.dtype = dtype
+        self.device = memory.bias.device
+        self.split = memory.split
+        self.gates = torch.cat([memory.hidden_weight, memory.input_weight], 1).detach().to(dtype)
+        self.head = memory.head_weight.detach().to(dtype)
+        self.bias = memory.bias.detach().float()
+        self.head_bias = memory.head_bias.detach().float()
+        self.reward_scale = memory.reward_scale.detach().float()
+        self.forget_bias = self.bias.clone()  # with the constant that `cell` adds
+        self.forget_bias[config.hidden_size : 2 * config.hidden_size] += FORGET_BIAS
+
+
+class DreamRows:
+    """n dreams as rows of a few matrices. The state is `z` [n, Nz] and `c` [n, H] in float32, `h` [n, H] in M's dtype.
+
+    Rows are independent: `drop` fills the gaps of ended dreams with the last rows, so the order changes.
+    """
+
+    def __init__(self, memory: PackedMemory, rows: int, temperature: float, kernel: Kernel | None = None) -> None:
+        config = memory.config
+        self.memory = memory
+        self.dropout: Tensor | None = None  # [E, H] in M's dtype: what h is multiplied by before M's outputs see it
+        self.count = rows
+        self._temperature = temperature
+        self.kernel = kernel if memory.device.type == "cpu" else None
+        rows = -(-rows // ROUND) * ROUND
+        hidden, latent = config.hidden_size, config.latent_size
+        self._x = torch.zeros(rows, hidden + config.input_size, dtype=memory.dtype, device=memory.device)
+        self._gates = self._x.new_empty(rows, 4 * hidden)
+        self._outputs = self._x.new_empty(rows, config.output_size)
+        self._c = torch.zeros(rows, hidden, device=memory.device)
+        self._z = torch.zeros(rows, latent, device=memory.device)
+        self._scratch = torch.empty((config.mixtures + 2) * latent)
+        self._x_h, self._x_z, self._x_action, self._x_restart = self._x.split(
+            (hidden, latent, config.action_size, int(config.restart_input)), 1
+        )
+        self._any_restart = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of M's weights and of h."""
+        return self.memory.dtype
+
+    @property
+    def z(self) -> Tensor:
+        """The latents, a view."""
+        return self._z[: self.count]
+
+    @property
+    def state(self) -> LSTMState:
+        """M's state from before `z` is absorbed: h (in M's dtype) and c, views."""
+        return LSTMState(self._x_h[: self.count], self._c[: self.count])
+
+    def begin(self, rows: Tensor | slice, z: Tensor) -> None:
+        """Start dreams at `z` in these rows: an empty state, and the restart input set for one step."""
+        self._z[rows], self._x_z[rows] = z, z.to(self._x.dtype)
+        self._c[rows], self._x_h[rows], self._x_restart[rows] = 0, 0, 1
+        self._any_restart = True
+
+    def wake(self, rows: Tensor, h: Tensor, c: Tensor) -> None:
+        """Give dreams that have just begun in these rows the state of a moment inside an episode."""
+        self._x_h[rows], self._c[rows], self._x_restart[rows] = h.to(self._x.dtype), c, 0
+
+    @property
+    def restart(self) -> Tensor:
+        """Which dreams are at their first step [n, 1], as the restart input has it (no columns without one), a view."""
+        return self._x_restart[: self.count]
+
+    def resume(self, z: Tensor, h: Tensor, c: Tensor, restart: Tensor) -> None:
+        """Go on from what `z`, `state` and `restart` were."""
+        n = self.count
+        self._z[:n], self._c[:n] = z, c
+        self._x_z[:n], self._x_h[:n] = z.to(self._x.dtype), h.to(self._x.dtype)
+        self._x_restart[:n] = restart.to(self._x.dtype)
+        self._any_restart = bool(restart.any())
+
+    def advance(self, action: Tensor, component: Tensor, spread: Tensor, episode: Tensor) -> Outcome:
+        """One step of every dream: M absorbs z and `action` [n, A] (as M sees it), and the next z is drawn.
+
+        component (uniform) and spread (normal) [E, Nz] are looked up by `episode` [n].
+        """
+        n, padded = self.count, -(-self.count // ROUND) * ROUND
+        self._x_action[:n] = action
+        torch.mm(self._x[:padded], self.memory.gates.t(), out=self._gates[:padded])
+        if self._any_restart:
+            self._x_restart.zero_()
+            self._any_restart = False
+        if self.kernel:
+            self.kernel.cell(n, self._gates, self.memory.forget_bias, self._c, self._x_h)
+        else:
+            h, self._c[:n] = cell(self._gates[:n].float() + self.memory.bias, self._c[:n])
+            self._x_h[:n] = h
+        h = self._x_h[:padded] if self.dropout is None else self._dropped(padded, episode)
+        torch.mm(h, self.memory.head.t(), out=self._outputs[:padded])
+        self._sample(n, component, spread, episode)
+        return self._outcome(n)
+
+    def expected(self) -> Tensor:
+        """The mean of the mixtures that the last step drew z from, float32 [n, Nz]."""
+        return expected_latent(self.memory, self._outputs[: self.count])
+
+    def _dropped(self, padded: int, episode: Tensor) -> Tensor:
+        """h [padded, H] without the cells that each row's episode does not see."""
+        assert self.dropout is not None
+        h = self._x_h[:padded].clone()
+        h[: len(episode)] *= self.dropout[episode]
+        return h
+
+    def _sample(self, n: int, component: Tensor, spread: Tensor, episode: Tensor) -> None:
+        if self.kernel:
+            self.kernel.sample(
+                n, self.memory.config.mixtures, self._outputs, self.memory.head_bias, self._temperature,
+                episode, component, spread, self._z, self._x_z, self._scratch,
+            )  # fmt: skip
+            return
+        mixture = self.memory.split(self._outputs[:n].float() + self.memory.head_bias)[:3]
+        self._z[:n] = sample(*mixture, self._temperature, component[episode], spread[episode])
+        self._x_z[:n] = self._z[:n]
+
+    def _outcome(self, n: int) -> Outcome:
+        config = self.memory.config
+        extra = self._outputs[:n, config.mixture_size :].float() + self.memory.head_bias[config.mixture_size :]
+        return Outcome(
+            extra[:, 0] if config.done_head else None,
+            extra[:, int(config.done_head)] * self.memory.reward_scale if config.reward_head else None,
+        )
+
+    def save(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """What `restore` needs to put these rows (indices) back as they are now."""
+        return (rows, self._x[rows], self._z[rows], self._c[rows])
+
+    def restore(self, saved: tuple[Tensor, ...]) -> None:
+        """Undo what happened to the rows of `save` since."""
+        rows, *before = saved
+        for matrix, values in zip((self._x, self._z, self._c), before, strict=True):
+            matrix[rows] = values
+
+    def drop(self, ended: Tensor, *beside: Tensor) -> None:
+        """Forget the dreams that `ended` (bool [n]), moving the last rows into their place, here and in `beside`."""
+        gone = ended.nonzero()[:, 0]
+        count = self.count - len(gone)
+        gaps = gone[gone < count]
+        last = count + (~ended[count:]).nonzero()[:, 0]
+        for matrix in (self._x, self._z, self._c, *beside):
+            matrix[gaps] = matrix[last]
+        self.count = count
+
+
+def expected_latent(memory: PackedMemory, outputs: Tensor) -> Tensor:
+    """The mean of the mixtures in M's outputs [n, output_size], its bias not yet added: float32 [n, Nz]."""
+    logits, mean, _ = memory.split(outputs.float() + memory.head_bias)[:3]
+    return (torch.softmax(logits, -1) * mean).sum(-1)

@@ -1,1 +1,0 @@
-"""Evolving C: CMA-ES, fitness in a dream or a real world."""

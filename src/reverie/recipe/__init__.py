@@ -1,0 +1,1 @@
+"""What a run is to do: the experiment, its presets, and both as words of the command line."""

@@ -1,0 +1,1 @@
+"""The report: one HTML file of scores, curves, pictures and films."""

@@ -1,0 +1,146 @@
+"""Minari: out and in again without the loss of a bit; foreign data sets as episodes of ours."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from reverie.episodes.minari_data import export_minari, import_minari, minari_size
+from reverie.episodes.store import Store
+from reverie.errors import ReverieError
+from reverie.worlds.registry import world_spec
+from reverie.worlds.spec import ActionSpec
+from reverie.worlds.tiny import TINY
+from tests.episodes.episodes import make_episode
+
+minari = pytest.importorskip("minari", reason="Minari is not installed: pip install 'reverie[minari]'")
+pytest.importorskip("h5py", reason="Minari needs h5py: pip install 'reverie[minari]'")
+
+
+@pytest.fixture(autouse=True)
+def own_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Three episodes of 5, 33 and 40 steps with one action, the second one terminated."""
+    store = Store(tmp_path / "rollouts")
+    for index, steps in enumerate((5, 33, 40)):
+        episode = replace(make_episode(steps, seed=index, actions=1), terminated=index == 1)
+        store.append(index, episode, seed=100 + index, policy=("held", "sweep", "uniform")[index])
+    return store
+
+
+def _foreign(name: str, observations: Any, actions: Any, observation_space: gym.Space, action_space: gym.Space) -> None:
+    from minari.data_collector import EpisodeBuffer
+
+    steps = len(actions)
+    last = np.arange(1, steps + 1) == steps
+    buffer = EpisodeBuffer(
+        observations=observations,
+        actions=actions,
+        rewards=np.arange(steps, dtype=np.float64),  # type: ignore[arg-type]
+        terminations=last,  # type: ignore[arg-type]
+        truncations=~last & False,  # type: ignore[arg-type]
+    )
+    spaces = {"observation_space": observation_space, "action_space": action_space}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        minari.create_dataset_from_buffers(name, [buffer], **spaces, data_format="hdf5", jpeg_encoding=False)
+
+
+def test_out_and_in_again_gives_the_same_files(store: Store, tmp_path: Path) -> None:
+    folder = export_minari(store, TINY, "tiny/held-v0")
+    assert folder == tmp_path / "minari" / "tiny" / "held-v0"
+    again = Store(tmp_path / "again")
+    import_minari("tiny/held-v0", again, TINY)
+    assert again.entries == store.entries  # sizes and SHA-256 of the files among them
+    assert minari_size("tiny/held-v0")[0] == 3
+
+
+def test_minari_itself_reads_it(store: Store) -> None:
+    export_minari(store, TINY, "held-v0")
+    data = minari.load_dataset("held-v0")
+    assert (data.total_episodes, data.total_steps) == (3, 78)
+    for found, entry in zip(data.iterate_episodes(), store.entries, strict=True):
+        episode = store.read(entry.index)
+        assert (found.observations == episode.frames).all()
+        assert (found.actions == episode.actions).all()
+        assert (found.rewards == episode.rewards).all()
+        assert bool(found.terminations[-1]) == episode.terminated
+        assert bool(found.truncations[-1]) != episode.terminated
+        assert not found.terminations[:-1].any()
+
+
+def test_an_interrupted_import_goes_on(store: Store, tmp_path: Path) -> None:
+    export_minari(store, TINY, "held-v0")
+    again = Store(tmp_path / "again")
+    again.append(1, store.read(1), seed=101, policy="sweep")
+    before = (again.folder / again.entries[0].file).stat().st_mtime_ns
+    import_minari("held-v0", again, TINY)
+    assert again.entries == store.entries
+    assert (again.folder / again.entries[1].file).stat().st_mtime_ns == before
+
+
+def test_a_foreign_data_set_of_large_images_and_discrete_actions(tmp_path: Path) -> None:
+    images = np.repeat(np.arange(5, dtype=np.uint8)[:, None, None, None] * 10, 128, axis=1).repeat(128, 2).repeat(3, 3)
+    spaces = gym.spaces.Dict({"x": gym.spaces.Box(0, 1), "image": gym.spaces.Box(0, 255, images.shape[1:], np.uint8)})
+    seen = {"x": np.zeros((5, 1), np.float32), "image": images}
+    _foreign("blocks-v0", seen, np.array([1, 2, 3, 2]), spaces, gym.spaces.Discrete(3, start=1))
+    spec, found = replace(TINY, actions=ActionSpec("discrete", 3)), Store(tmp_path / "found")
+    import_minari("blocks-v0", found, spec)
+    episode = found.read(0)
+    assert (episode.frames == np.arange(5)[:, None, None, None] * 10).all()
+    assert episode.actions.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]]
+    assert episode.rewards.tolist() == [0, 1, 2, 3]
+    assert (episode.terminated, found.entries[0].policy) == (True, "recorded")
+
+
+def test_a_foreign_data_set_of_box_actions_and_grey_images(tmp_path: Path) -> None:
+    images = np.full((3, 64, 64), 7, np.uint8)
+    actions = np.array([[-2.0, 0.0], [2.0, 10.0]])
+    box = gym.spaces.Box(np.array([-2.0, 0.0]), np.array([2.0, 10.0]), dtype=np.float64)
+    _foreign("box-v0", images, actions, gym.spaces.Box(0, 255, (64, 64), np.uint8), box)
+    found = Store(tmp_path / "found")
+    import_minari("box-v0", found, replace(TINY, actions=ActionSpec("continuous", 2)))
+    assert found.read(0).actions.tolist() == [[-1, -1], [1, 1]]
+    assert (found.read(0).frames == 7).all()
+
+
+def test_what_cannot_be_used_is_refused(store: Store, tmp_path: Path) -> None:
+    nothing = gym.spaces.Box(0, 1, (3,))
+    _foreign("numbers-v0", np.zeros((2, 3), np.float32), np.zeros(1), nothing, gym.spaces.Discrete(2))
+    export_minari(store, TINY, "held-v0")
+    target, car = Store(tmp_path / "target"), world_spec("carracing")
+    there = "Minari data set 'held-v0'"
+    cases = [
+        (lambda: import_minari("numbers-v0", target, TINY), "Minari data set 'numbers-v0' shows no pixels, but Box"),
+        (
+            lambda: import_minari("held-v0", target, car),
+            f"{there} has actions {{'kind': 'continuous', 'size': 1}}, but those of carracing are "
+            "driving, 3 of them; take another data set, or the world that it was recorded in",
+        ),
+        (lambda: import_minari("none-v0", target, TINY), "there is no Minari data set 'none-v0' on this machine"),
+        (lambda: export_minari(store, TINY, "held-v0"), f"{there} exists already; choose another name"),
+        (lambda: export_minari(store, TINY, "no name"), "Minari data set 'no name' is no name; expected such as"),
+        (lambda: export_minari(target, TINY, "x-v0"), f"{target.folder} holds no episodes"),
+    ]
+    for act, message in cases:
+        with pytest.raises(ReverieError) as caught:
+            act()
+        assert str(caught.value).startswith(message)
+    assert not target.entries
+
+
+def test_an_export_that_fails_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    (store.folder / store.entries[2].file).write_bytes(b"")
+    with pytest.raises(ReverieError):
+        export_minari(store, TINY, "held-v0")
+    assert not (tmp_path / "minari" / "held-v0").exists()
