@@ -43,7 +43,7 @@ def fill(template: str, **values: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("reverie.evaluation"),
+        loader=PackageLoader("reverie.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
