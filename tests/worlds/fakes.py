@@ -25,13 +25,13 @@ class CountingWorld:
     def reset(self, seed: int) -> np.ndarray:
         self.seed, self.steps = seed, 0
         self._die_if_due()
-        return self._frame()
+        return self.frame()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         self.steps += 1
         self.simulated += 1
         self._die_if_due()
-        return self._frame(), float(action.sum()), self.steps >= self.ends_at, self.steps >= self.truncates_at
+        return self.frame(), float(action.sum()), self.steps >= self.ends_at, self.steps >= self.truncates_at
 
     def close(self) -> None:
         self.closed = True
@@ -40,7 +40,7 @@ class CountingWorld:
         if self.dies.get(self.seed) == self.steps:
             raise OSError("the engine stopped")
 
-    def _frame(self) -> np.ndarray:
+    def frame(self) -> np.ndarray:
         return np.full(FRAME_SHAPE, (self.seed + self.steps) % 256, np.uint8)
 
 
@@ -56,13 +56,30 @@ def fake_worlds(num_envs: int, **options: Any) -> tuple[WorldVectorEnv, list[Cou
 
 
 class SpaceEnv(gym.Env):
-    """A Gymnasium environment with given spaces; observations are sampled, the last action is kept."""
+    """A Gymnasium environment with given spaces; observations are sampled, the last action is kept.
+
+    faults: fails (what its constructor raises), alone (one a process), most_seeds, begun (what reset returns), reward,
+    ends (after a step), four (step returns as many values)
+    """
+
+    open_ones: ClassVar[int] = 0
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}
 
     def __init__(
-        self, actions: gym.Space, observations: gym.Space, frame: Any = None, render_mode: str | None = None
+        self,
+        actions: gym.Space,
+        observations: gym.Space,
+        frame: Any = None,
+        render_mode: str | None = None,
+        **faults: Any,
     ) -> None:
+        if "fails" in faults:
+            raise faults["fails"]
+        if faults.get("alone") and SpaceEnv.open_ones:
+            raise RuntimeError("the engine runs already")
+        SpaceEnv.open_ones += bool(faults.get("alone"))
+        self.faults = faults
         self.action_space, self.observation_space = actions, observations
         self.frame = np.zeros((20, 30, 3), np.uint8) if frame is None else frame
         self.render_mode = render_mode
@@ -70,12 +87,18 @@ class SpaceEnv(gym.Env):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
         super().reset(seed=seed)
+        assert seed is None or seed < self.faults.get("most_seeds", 2**32), f"no scenario {seed}"
         self.observation_space.seed(seed)
-        return self.observation_space.sample(), {}
+        begun: tuple[Any, dict] = self.faults.get("begun", (self.observation_space.sample(), {}))
+        return begun
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         self.taken.append(action)
-        return self.observation_space.sample(), 1.0, False, False, {}
+        step = self.observation_space.sample(), self.faults.get("reward", 1.0), "ends" in self.faults, False, {}
+        return step[:4] if self.faults.get("four") else step  # type: ignore[return-value]
+
+    def close(self) -> None:
+        SpaceEnv.open_ones -= bool(self.faults.pop("alone", False))
 
     def render(self) -> Any:
         return self.frame

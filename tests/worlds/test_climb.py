@@ -36,7 +36,7 @@ def test_the_frame_shows_where_the_cart_is() -> None:
     games = ClimbGames(30)
     for slot, place in enumerate(np.linspace(LEFT, RIGHT, 30)):
         games.place[slot] = place
-    games._draw(np.arange(30))
+    games.step(np.arange(30), np.zeros((30, 1), np.float32))
     np.testing.assert_allclose(places_in(games.frames), games.place, atol=0.003)
     assert (games.frames[:, -1] == games.frames[0, -1]).all()  # the hill stands still
 

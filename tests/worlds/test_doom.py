@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from reverie.worlds import doom_guard
-from reverie.worlds.doom_helper import games
+from reverie.worlds.doom import guard as doom_guard
+from reverie.worlds.doom.helper import games
 from reverie.worlds.registry import make
 from reverie.worlds.vector import WorldVectorEnv
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reverie.worlds.doom_helper import games
+from reverie.worlds.doom.helper import games
 
 pytest.importorskip("vizdoom")
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="finding the games needs /proc")
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="finding the 
 PLAY = """
 import sys, time
 import numpy as np
-from reverie.worlds import doom_guard
+from reverie.worlds.doom import guard as doom_guard
 from reverie.worlds.registry import make
 
 worlds = make("doom", 2)
@@ -103,7 +103,7 @@ def test_nothing_outlives_a_process_that_forgets_to_close(how: str, tmp_path: Pa
 
 
 def test_closing_ends_the_games_at_once() -> None:
-    from reverie.worlds import doom_guard
+    from reverie.worlds.doom import guard as doom_guard
     from reverie.worlds.registry import make
 
     worlds = make("doom", 2)

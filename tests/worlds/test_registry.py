@@ -131,7 +131,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {},
         "unknown world 'Q/Z-v5'; if another package registers it, write 'package:Q/Z-v5'; 'reverie worlds' lists them",
     ),
-    ("json:Qqqq-v0", {}, "unknown world 'json:Qqqq-v0'; 'reverie worlds' lists them"),
+    ("json:Qqqq-v0", {}, "'json' registers no world 'Qqqq-v0'; it must call gymnasium.register when imported"),
     (
         "nowhere:Env-v0",
         {},

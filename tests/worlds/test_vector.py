@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from reverie.errors import ReverieError
-from reverie.worlds.vector import WorldDiedError
+from reverie.worlds.vector import WorldDiedError, next_seed
 
 from .fakes import fake_worlds
 
@@ -28,7 +29,7 @@ def test_spaces_and_mode() -> None:
     assert (worlds.single_action_space.low == -1).all()
     frames, infos = worlds.reset(seed=5)
     assert frames in worlds.observation_space
-    assert infos == {}
+    assert infos["seeds"].tolist() == [5, 6, 7]
 
 
 def test_an_int_seeds_the_slots_in_turn() -> None:
@@ -136,21 +137,57 @@ def test_a_death_in_reset_is_tried_once_more() -> None:
     assert made[0].closed
 
 
-def test_a_reset_that_always_dies_raises() -> None:
-    worlds, _ = fake_worlds(1, dies={3: 0})
-    with pytest.raises(WorldDiedError, match=r"^world 'fake' with seed 3 died at step 0: OSError: the engine stopped$"):
-        worlds.reset(seed=3)
+def test_a_seed_that_always_dies_gives_way_to_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    worlds, _ = fake_worlds(1, dies={3: 0, 4: 0})
+    with caplog.at_level(logging.WARNING, "reverie.worlds"):
+        frames, infos = worlds.reset(seed=3)
+    assert (frames[0, 0, 0, 0], infos["seeds"].tolist()) == (5, [5])
+    assert caplog.records[1].message == (
+        "world 'fake' with seed 3 died at step 0: OSError: the engine stopped; the next seed takes its place"
+    )
+    caplog.clear()
+    assert worlds.reset(seed=3)[1]["seeds"].tolist() == [5]
+    assert not caplog.records  # it is not tried again
 
 
-def test_the_third_death_in_a_row_raises() -> None:
+def test_a_seed_that_dies_twice_on_the_way_gives_way_too() -> None:
     worlds, _ = fake_worlds(1, dies={3: 1})
     for _ in range(2):
-        worlds.reset(seed=3)
+        assert worlds.reset(seed=3)[1]["seeds"].tolist() == [3]
         assert worlds.step(actions(1))[4]["died"].all()
-    worlds.reset(seed=3)
+    assert worlds.reset(seed=3)[1]["seeds"].tolist() == [4]
+    assert not worlds.step(actions(1))[4]["died"].any()
+
+
+def test_the_next_seed_stays_on_its_side() -> None:
+    assert [next_seed(seed) for seed in (0, 2**30 - 1, 2**30, 2**31 - 1)] == [1, 0, 2**30 + 1, 2**30]
+
+
+def test_a_world_that_dies_with_every_seed_raises() -> None:
+    worlds, _ = fake_worlds(1, dies=dict.fromkeys(range(20), 0))
     with pytest.raises(WorldDiedError) as caught:
-        worlds.step(actions(1))
-    assert (caught.value.world, caught.value.seed, caught.value.step) == ("fake", 3, 1)
+        worlds.reset(seed=3)
+    assert str(caught.value) == (
+        "world 'fake' with seed 10 died at step 0: OSError: the engine stopped; so did the 7 seeds before: check that "
+        "it runs by itself; where it has only so many seeds, say how many: --world.seeds 100"
+    )
+
+
+def test_sys_exit_is_a_death() -> None:
+    worlds, made = fake_worlds(1)
+    worlds.reset(seed=3)
+    made[0].step = lambda action: sys.exit(0)  # type: ignore[method-assign]
+    assert worlds.step(actions(1))[4]["died"].all()
+    assert not worlds.step(actions(1))[4]["died"].any()
+
+
+def test_a_reward_that_is_no_number_is_refused_with_seed_and_step() -> None:
+    worlds, made = fake_worlds(2)
+    worlds.reset(seed=3)
+    made[1].step = lambda action: (made[1].frame(), float("nan"), False, False)  # type: ignore[method-assign]
+    message = r"^world 'fake' with seed 4, step 1: its reward is nan, expected a finite number$"
+    with pytest.raises(ReverieError, match=message):
+        worlds.step(actions(2))
 
 
 def test_a_finished_episode_forgives_deaths() -> None:

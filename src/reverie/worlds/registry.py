@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from reverie.errors import ReverieError
+from reverie.worlds.faults import told
 
 if TYPE_CHECKING:
     from reverie.worlds.serial import SingleWorld
@@ -43,12 +42,17 @@ def describe() -> str:
     """One line for each named world, with the command that installs what is missing, and one for all others."""
     lines = [f"{name:<10} {text}{_install_hint(name)}" for name, text in DESCRIPTIONS.items()]
     return "\n".join(
-        [*lines, "Any Gymnasium id with Box or Discrete actions is a world too: 'LunarLander-v3', 'module:Env-v0'"]
+        [
+            *lines,
+            "Any Gymnasium id is a world too: 'LunarLander-v3', 'module:Env-v0', './my_env.py:Env-v0'; "
+            "'reverie worlds --check ID' opens one and shows it",
+        ]
     )
 
 
 def world_spec(name: str) -> WorldSpec:
     """A world's actions, kind of reward and cap; a Gymnasium id is opened briefly to ask."""
+    _refuse_options(name)
     variant = doom_variant(name)
     if variant is not None:
         from reverie.worlds.doom import DOOM
@@ -66,9 +70,8 @@ def world_spec(name: str) -> WorldSpec:
         from reverie.worlds.climb import CLIMB
 
         return CLIMB
-    from reverie.worlds.generic import generic_spec
+    from reverie.worlds.generic.world import generic_spec
 
-    _check_known(name)
     return generic_spec(name)
 
 
@@ -93,6 +96,14 @@ def doom_variant(name: str) -> DoomVariant | None:
     if repeat is not None and not 2 <= repeat <= LONGEST_REPEAT:
         raise ReverieError(f"repeat is {repeat}, expected 2 to {LONGEST_REPEAT} steps")
     return DoomVariant(skill, repeat or 1)
+
+
+def most_slots(name: str, wanted: int) -> int:
+    """How many of a world can be played side by side in one process, where `wanted` are wanted."""
+    from reverie.worlds.generic.options import split_name
+
+    instances = split_name(name)[1].instances
+    return wanted if instances is None else min(wanted, instances)
 
 
 def repeat_of(name: str) -> int:
@@ -122,6 +133,10 @@ def make(
 
     if num_envs < 1:
         raise ReverieError(f"num_envs is {num_envs}, expected at least 1")
+    if most_slots(name, num_envs) < num_envs:
+        raise ReverieError(
+            f"num_envs is {num_envs}, but a process holds at most {most_slots(name, num_envs)} of {name!r}"
+        )
     if engine not in ("auto", "gymnasium", "envpool"):
         raise ReverieError(f"unknown engine {engine!r}; expected auto, gymnasium or envpool")
     if engine == "envpool" and name not in ("carracing", POOLED_CAR):
@@ -153,7 +168,7 @@ def _backend(name: str, num_envs: int, engine: Engine) -> Backend:
         from reverie.worlds.climb import ClimbGames
 
         return ClimbGames(num_envs)
-    from reverie.worlds.generic import GenericWorld
+    from reverie.worlds.generic.world import GenericWorld
 
     return SerialBackend(lambda: GenericWorld(name), num_envs)
 
@@ -162,7 +177,11 @@ def _doom_maker(variant: DoomVariant) -> Callable[[], SingleWorld]:
     _require("doom", *NEEDS["doom"])
     from reverie.worlds.doom import SKILL, DoomWorld
 
-    return lambda: DoomWorld(SKILL if variant.skill is None else variant.skill, variant.repeat)
+    def open_game() -> DoomWorld:
+        with told("doom"):
+            return DoomWorld(SKILL if variant.skill is None else variant.skill, variant.repeat)
+
+    return open_game
 
 
 def _car_backend(num_envs: int, engine: Engine) -> Backend:
@@ -178,6 +197,13 @@ def _car_backend(num_envs: int, engine: Engine) -> Backend:
     return SerialBackend(CarWorld, num_envs)
 
 
+def _refuse_options(name: str) -> None:
+    """The worlds with a name of their own take no settings."""
+    plain, mark, text = name.partition("?")
+    if mark and (plain in (*DESCRIPTIONS, POOLED_CAR) or doom_variant(plain) is not None):
+        raise ReverieError(f"world {plain!r} has no settings of its own, but was given {text!r}; leave them out")
+
+
 def _install_hint(name: str) -> str:
     module, _, extra = NEEDS.get(name, ("numpy", "NumPy", ""))
     return "" if find_spec(module) else f" (not installed: pip install 'reverie[{extra}]')"
@@ -186,28 +212,3 @@ def _install_hint(name: str) -> str:
 def _require(world: str, module: str, product: str, extra: str) -> None:
     if find_spec(module) is None:
         raise ReverieError(f"world {world!r} needs {product}, which is not installed: pip install 'reverie[{extra}]'")
-
-
-def _check_known(name: str) -> None:
-    """Refuse a name that is neither ours nor registered with Gymnasium; "module:EnvId" imports the module first."""
-    import gymnasium as gym
-
-    module, separator, environment = name.rpartition(":")
-    if separator:
-        _import_environments(name, module)
-    try:
-        gym.spec(environment)
-    except gym.error.Error:
-        known = [*DESCRIPTIONS, *gym.registry]
-        near = difflib.get_close_matches(environment, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        if "/" in name and not separator:
-            hint += f"if another package registers it, write 'package:{name}'; "
-        raise ReverieError(f"unknown world {name!r}; {hint}'reverie worlds' lists them") from None
-
-
-def _import_environments(name: str, module: str) -> None:
-    try:
-        import_module(module)
-    except (ImportError, ValueError) as error:
-        raise ReverieError(f"world {name!r} names module {module!r}, which cannot be imported: {error}") from None

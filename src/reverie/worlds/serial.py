@@ -8,7 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
+from reverie.errors import ReverieError
 from reverie.workers.patience import patience
+from reverie.worlds.faults import ONE_ALONE
 from reverie.worlds.spec import FRAME_SHAPE
 from reverie.worlds.vector import Outcome
 
@@ -39,6 +41,10 @@ class SerialBackend:
             for _ in range(num_envs):
                 with patience():
                     self._worlds.append(make())
+        except ReverieError as error:
+            self.close()
+            alone = "" if not self._worlds or ONE_ALONE in str(error) else f"; one by itself could be: {ONE_ALONE}"
+            raise ReverieError(f"{error}{alone}") from error
         except BaseException:
             self.close()
             raise
@@ -50,11 +56,11 @@ class SerialBackend:
         rewards = np.zeros(len(slots))
         terminated = np.zeros(len(slots), bool)
         truncated = np.zeros(len(slots), bool)
-        lost: dict[int, Exception] = {}
+        lost: dict[int, BaseException] = {}
         for row, slot in enumerate(slots.tolist()):
             try:
                 self.frames[slot], rewards[row], terminated[row], truncated[row] = self._worlds[slot].step(actions[row])
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 lost[slot] = error
         return Outcome(rewards, terminated, truncated, lost)
 
@@ -71,5 +77,5 @@ def _close_quietly(world: SingleWorld) -> None:
     """A broken environment often raises once more when closed; the first error was the one that matters."""
     try:
         world.close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         logger.debug("closing %s: %s", type(world).__name__, error)

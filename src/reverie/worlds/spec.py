@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import accumulate, groupby
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from reverie.errors import ReverieError
 
@@ -16,7 +19,15 @@ if TYPE_CHECKING:
 FRAME_SIZE = 64
 FRAME_SHAPE = (FRAME_SIZE, FRAME_SIZE, 3)
 
-ActionKind = Literal["continuous", "discrete", "driving", "three-way"]
+ActionKind = Literal["continuous", "discrete", "mixed", "driving", "three-way"]
+
+
+class Span(NamedTuple):
+    """Numbers start..stop of an action vector: one one-hot group, or continuous numbers side by side."""
+
+    start: int
+    stop: int
+    one_hot: bool
 
 
 @dataclass(frozen=True)
@@ -26,12 +37,61 @@ class ActionSpec:
     kind:
       continuous  tanh outputs in [-1, 1]; the world rescales them to its own bounds; M sees them as they are
       discrete    one-hot over `size` actions (argmax of C's outputs); M sees the one-hot
+      mixed       several independent parts: one-hot groups, and numbers as in continuous; M sees it as it is
       driving     tanh outputs; M sees what the car feels: steer = a0, gas = (a1 + 1) / 2, brake = clip(a2, 0, 1)
       three-way   one tanh output: < -1/3 left, > 1/3 right, else stay; M sees -1, 0 or 1
+    groups: of mixed actions how many numbers each part has: 1 is continuous, n a one-hot group of n. (3, 2, 1): a
+      choice of three, one of two and a number, 6 in all. Empty for all other kinds, which `spans` describes too.
     """
 
     kind: ActionKind
     size: int
+    groups: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.kind == "mixed") != bool(self.groups) or sum(self.groups) not in (0, self.size):
+            raise ReverieError(f"{self.kind} actions of size {self.size} cannot have the groups {self.groups}")
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """The independent parts of the vector in order, continuous numbers that are neighbours taken together."""
+        groups = self.groups or ((self.size,) if self.kind == "discrete" else (1,) * self.size)
+        ends = list(accumulate(groups))
+        whole = [Span(0, self.size, True)] if self.kind == "discrete" else []
+        each = whole or [Span(end - size, end, size > 1) for size, end in zip(groups, ends, strict=True)]
+        joined: list[Span] = []
+        for one_hot, neighbours in groupby(each, lambda span: span.one_hot):
+            run = list(neighbours)
+            joined += run if one_hot else [Span(run[0].start, run[-1].stop, False)]
+        return tuple(joined)
+
+    @property
+    def choices(self) -> bool:
+        """Whether every part is a choice of one out of several, so that actions can be told apart and counted."""
+        return self.kind == "three-way" or all(span.one_hot for span in self.spans)
+
+    @property
+    def has_one_hots(self) -> bool:
+        """Whether some part is a one-hot group."""
+        return any(span.one_hot for span in self.spans)
+
+    def by_part(self, values: Any, one_hot: Callable[[Any], Any], numbers: Callable[[Any], Any]) -> Any:
+        """`values` [..., size] (NumPy or torch) with each one-hot group and run of numbers put through a function."""
+        if len(self.spans) == 1:
+            return (one_hot if self.spans[0].one_hot else numbers)(values)
+        import numpy as np
+
+        parts = [(one_hot if span.one_hot else numbers)(values[..., span.start : span.stop]) for span in self.spans]
+
+        if isinstance(values, np.ndarray):
+            return np.concatenate(parts, -1)
+        import torch
+
+        return torch.cat(parts, -1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As files keep it; `groups` only where there are any."""
+        return {name: value for name, value in asdict(self).items() if name != "groups" or value}
 
     def for_memory(self, actions: Array) -> Array:
         """Map actions [..., size] (NumPy or torch) to what M sees, [..., size]."""

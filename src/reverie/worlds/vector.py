@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -13,23 +14,29 @@ from gymnasium.vector.utils import batch_space
 
 from reverie.errors import ReverieError
 from reverie.workers.patience import patience
+from reverie.workers.seeds import EVALUATION_SEED_BASE
+from reverie.worlds.faults import MIGRATION, ContractError, in_one_line
 from reverie.worlds.spec import FRAME_SHAPE, WorldSpec
 
-DEATHS_IN_A_ROW = 3  # a slot whose environment dies this often without finishing an episode is beyond saving
+SEEDS_IN_A_ROW = 8  # a world that dies with so many, one after the other, is beyond saving; one in five may be bad
+TRIES = 2  # of each: the second in a fresh environment
+DEATHS_IN_A_ROW = SEEDS_IN_A_ROW * TRIES  # of a slot that finishes no episode in between
+SHOWN_DEATHS = 4  # in a row; the last one is told by the error
 MAX_SEED = 2**31
 
 logger = logging.getLogger("reverie.worlds")
 
 
 class WorldDiedError(RuntimeError):
-    """An environment raised or its process died; the message names world, seed and step."""
+    """An environment raised or its process died; the message names world, seed and step, and what else has failed."""
 
-    def __init__(self, world: str, seed: int, step: int, cause: str = "") -> None:
-        super().__init__(world, seed, step, cause)
-        self.world, self.seed, self.step, self.cause = world, seed, step, cause
+    def __init__(self, world: str, seed: int, step: int, cause: str = "", remedy: str = "") -> None:
+        super().__init__(world, seed, step, cause, remedy)
+        self.world, self.seed, self.step, self.cause, self.remedy = world, seed, step, cause, remedy
 
     def __str__(self) -> str:
-        return f"world {self.world!r} with seed {self.seed} died at step {self.step}: {self.cause}"
+        line = f"world {self.world!r} with seed {self.seed} died at step {self.step}: {self.cause}"
+        return f"{line}; {self.remedy}" if self.remedy else line
 
 
 class Outcome(NamedTuple):
@@ -38,7 +45,7 @@ class Outcome(NamedTuple):
     rewards: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
-    lost: dict[int, Exception]
+    lost: dict[int, BaseException]
 
 
 class Backend(Protocol):
@@ -74,8 +81,12 @@ class WorldVectorEnv(VectorEnv):
       never both.
     - A sub-environment that raises or whose process dies is logged as one line with its seed, flagged in
       `infos["died"]` (bool [n], present after every step), and returned with reward 0, terminated=False,
-      truncated=True; a fresh one already stands in its slot. Discard that episode and reset the slot to redo it. After
-      three deaths in a row in one slot, or a death in reset of a fresh one, `WorldDiedError` is raised.
+      truncated=True; a fresh one already stands in its slot. Discard that episode and reset the slot to redo it.
+    - A seed that dies twice, in reset or on the way, is given up: whoever asks for it again gets the next one that
+      lives. `reset` tells in `infos["seeds"]` (int64 [n]) which are being played. After eight in a row in one slot
+      `WorldDiedError` is raised.
+    - What breaks Gymnasium's contract (a reward that is no finite number, a frame that is none) raises `ReverieError`
+      with the world, the seed and the step: no fresh environment would do better.
     """
 
     def __init__(self, spec: WorldSpec, backend: Backend, seed: int | None = None) -> None:
@@ -92,6 +103,7 @@ class WorldVectorEnv(VectorEnv):
         self._seeds = [0] * self.num_envs
         self._steps = np.zeros(self.num_envs, np.int64)
         self._deaths = np.zeros(self.num_envs, np.int64)
+        self._died_with: Counter[int] = Counter()
         self._terminated = np.zeros(self.num_envs, bool)
         self._truncated = np.ones(self.num_envs, bool)
         self._began = np.zeros(self.num_envs, bool)
@@ -99,12 +111,12 @@ class WorldVectorEnv(VectorEnv):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin new episodes; returns (frames uint8 [n, 64, 64, 3], {})."""
+        """Begin new episodes; returns (frames uint8 [n, 64, 64, 3], {"seeds": int64 [n]})."""
         mask = self._reset_mask(options)
         seeds = self._episode_seeds(seed)
         for slot in np.flatnonzero(mask):
             self._begin(int(slot), seeds[slot])
-        return self._backend.frames.copy(), {}
+        return self._backend.frames.copy(), {"seeds": np.array(self._seeds, np.int64)}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step the live sub-environments: (frames, rewards float64 [n], terminated, truncated, {"died": bool [n]})."""
@@ -120,12 +132,13 @@ class WorldVectorEnv(VectorEnv):
             self._steps[live] += 1
             with patience():
                 rewards[live], self._terminated[live], truncated, lost = self._backend.step(live, actions[live])
+            self._require_numbers(live, rewards)
             capped = self._steps[live] >= self.world_spec.max_steps
             self._truncated[live] = (truncated | capped) & ~self._terminated[live]
             for slot, error in lost.items():
                 self._bury(slot, error)
                 rewards[slot], died[slot] = 0.0, True
-            self._deaths[(self._terminated | self._truncated) & ~died] = 0
+            self._forgive(live[(self._terminated | self._truncated)[live] & ~died[live]])
         return self._backend.frames.copy(), rewards, self._terminated.copy(), self._truncated.copy(), {"died": died}
 
     def render(self) -> tuple[np.ndarray, ...]:
@@ -137,38 +150,52 @@ class WorldVectorEnv(VectorEnv):
         self._backend.close()
 
     def _begin(self, slot: int, seed: int) -> None:
-        self._seeds[slot] = seed
-        self._steps[slot] = 0
-        try:
-            with patience():
-                self._backend.reset(slot, seed)
-        except Exception as error:
-            self._bury(slot, error)
-            try:
-                with patience():
-                    self._backend.reset(slot, seed)
-            except Exception as again:
-                raise self._death(slot, again) from again
-        self._terminated[slot] = self._truncated[slot] = False
-        self._began[slot] = True
+        """Begin an episode with the first seed, from this one on, that lives."""
+        for _ in range(SEEDS_IN_A_ROW):
+            if self._died_with[seed] < TRIES:
+                self._seeds[slot], self._steps[slot] = seed, 0
+                while self._died_with[seed] < TRIES:
+                    try:
+                        with patience():
+                            self._backend.reset(slot, seed)
+                    except (Exception, SystemExit) as error:
+                        self._bury(slot, error)
+                    else:
+                        self._terminated[slot] = self._truncated[slot] = False
+                        self._began[slot] = True
+                        return
+            seed = next_seed(seed)
+        raise WorldDiedError(self.world_spec.name, seed, 0, f"so did the {SEEDS_IN_A_ROW} seeds before it", _remedy(0))
 
-    def _bury(self, slot: int, error: Exception) -> None:
+    def _bury(self, slot: int, error: BaseException) -> None:
         """Log the loss of a sub-environment and put a fresh one in its place."""
-        death = self._death(slot, error)
+        name, seed, step = self.world_spec.name, self._seeds[slot], int(self._steps[slot])
+        cause = in_one_line(error)
+        if isinstance(error, ContractError) or MIGRATION in cause:
+            raise ReverieError(f"world {name!r} with seed {seed}, step {step}: {cause}") from error
         self._deaths[slot] += 1
+        self._died_with[seed] += 1
         if self._deaths[slot] >= DEATHS_IN_A_ROW:
-            raise death from error
-        logger.warning("%s; a fresh one takes its place", death)
+            raise WorldDiedError(name, seed, step, cause, _remedy(step)) from error
+        what = "a fresh one takes its place" if self._died_with[seed] < TRIES else "the next seed takes its place"
+        if self._deaths[slot] <= SHOWN_DEATHS:
+            logger.warning("%s; %s", WorldDiedError(name, seed, step, cause), what)
         try:
             with patience():
                 self._backend.replace(slot)
-        except Exception as again:
-            raise self._death(slot, again) from again
+        except (Exception, SystemExit) as again:
+            raise WorldDiedError(name, seed, step, in_one_line(again), "and no fresh one could be opened") from again
         self._terminated[slot], self._truncated[slot] = False, True
 
-    def _death(self, slot: int, error: Exception) -> WorldDiedError:
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        return WorldDiedError(self.world_spec.name, self._seeds[slot], int(self._steps[slot]), cause)
+    def _forgive(self, finished: np.ndarray) -> None:
+        """What has finished an episode lives: a death of its seed was by chance."""
+        for slot in finished.tolist():
+            self._deaths[slot] = 0
+            self._died_with.pop(self._seeds[slot], None)
+
+    def _require_numbers(self, live: np.ndarray, rewards: np.ndarray) -> None:
+        for slot in live[~np.isfinite(rewards[live])].tolist():
+            self._bury(slot, ContractError(f"its reward is {rewards[slot]}, expected a finite number"))
 
     def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
         mask = (options or {}).get("reset_mask")
@@ -201,3 +228,14 @@ class WorldVectorEnv(VectorEnv):
             slots = np.flatnonzero(~np.isfinite(actions).all(axis=1))
             raise ReverieError(f"actions hold NaN or infinity in sub-environments {slots}; expected values in [-1, 1]")
         return actions.astype(np.float32, copy=False)
+
+
+def next_seed(seed: int) -> int:
+    """The seed that takes the place of one that the world dies with; those that train and evaluate stay apart."""
+    half = seed // EVALUATION_SEED_BASE * EVALUATION_SEED_BASE
+    return half + (seed - half + 1) % EVALUATION_SEED_BASE
+
+
+def _remedy(step: int) -> str:
+    few = "; where it has only so many seeds, say how many: --world.seeds 100" if step == 0 else ""
+    return f"so did the {SEEDS_IN_A_ROW - 1} seeds before: check that it runs by itself{few}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reverie.worlds import doom_guard
+from reverie.worlds.doom import guard as doom_guard
 from reverie.worlds.resize import AreaResize
 from reverie.worlds.spec import ActionSpec, WorldSpec
 

@@ -19,7 +19,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reverie.worlds.doom_helper import ALL_CLOSED
+from reverie.worlds.doom.helper import ALL_CLOSED
 
 if TYPE_CHECKING:
     import vizdoom
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # ZDoom makes ./_vizdoom unless its settings name a start-up script for each of the games that it knows.
 SETTINGS = "".join(f"[{game}.AutoExec]\nPath=none\n" for game in ("Doom", "Heretic", "Hexen", "Strife", "Chex"))
 
-HELPER = Path(__file__).with_name("doom_helper.py")
+HELPER = Path(__file__).with_name("helper.py")
 
 
 class _Guard:

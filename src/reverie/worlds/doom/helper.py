@@ -1,4 +1,4 @@
-"""The helper of doom_guard, run as a script: `doom_helper.py FOLDER`.
+"""The helper of guard.py, run as a script: `helper.py FOLDER`.
 
 FOLDER holds a game's settings as `NAME.ini` and its ViZDoom instance as `NAME.INSTANCE`. When stdin ends without a
 farewell, it kills the games whose settings lie there, and removes their shared memory and the folder. It needs only the
