@@ -138,7 +138,7 @@ def test_an_address_where_nobody_is(monkeypatch: pytest.MonkeyPatch, cluster: An
         module.connect("10.0.0.1:6379")
     assert str(caught.value) == (
         "no Ray cluster answers at 10.0.0.1:6379 (Could not find a running Ray instance); check that `ray status` "
-        "works there, that this machine has the same Ray and that it holds the cluster's token (docs/cluster.md)"
+        "works there, that this machine has the same Ray and that it holds the cluster's token (docs/how-to/cluster.md)"
     )
 
 

@@ -62,7 +62,7 @@ def connect(address: str) -> None:
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ReverieError(
             f"no Ray cluster answers at {address} ({said}); check that `ray status` works there, that this machine "
-            "has the same Ray and that it holds the cluster's token (docs/cluster.md)"
+            "has the same Ray and that it holds the cluster's token (docs/how-to/cluster.md)"
         ) from error
 
 

@@ -7,6 +7,7 @@ thread, and so does a pool of no workers: the same task gives the same bits wher
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
 from collections import deque
@@ -43,6 +44,10 @@ class Workers:
         """where: how many processes on this machine; "ray" or an address, one for each core of that Ray cluster."""
         if isinstance(where, int) and where < 0:
             raise ReverieError(f"found {where} workers; expected 0 (in this process) or more")
+        if isinstance(where, int) and where and not hasattr(os, "fork"):
+            raise ReverieError(
+                f"found {where} workers, which need Linux or macOS; use --workers 0, or WSL 2 on Windows"
+            )
         self._cluster: Cluster | None = None
         if isinstance(where, str):
             self._cluster = _join(where)

@@ -5,7 +5,6 @@ Ray starts it as an actor with one core. The tasks' functions are imported, so e
 
 from __future__ import annotations
 
-import getpass
 import os
 import pickle
 import platform
@@ -31,7 +30,7 @@ class Seat:
 
     def __init__(self, session: str) -> None:
         os.environ.update(ONE_THREAD)
-        self._folder = Path(tempfile.gettempdir()) / f"reverie-{getpass.getuser()}-{session}"
+        self._folder = Path(tempfile.gettempdir()) / f"reverie-{os.getuid()}-{session}"
         self._objects: dict[str, Any] = {}
 
     def about(self) -> tuple[str, str]:
