@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from reverie.memory.batch import Batch, draw_batch
-from reverie.memory.sequences import Streams, Window
+from reverie.memory.sequences import Sequences, Streams
 
 from .orbits import ACTIONS, Orbits
 
 
-def window() -> Window:
-    return Streams(Orbits([30, 50]), ACTIONS, batch_size=3, window=8, seed=0).window(1)
+def window() -> Sequences:
+    return Streams(Orbits([30, 50]), ACTIONS, batch_size=3, sequence_length=8, seed=0).sequences(1)
 
 
 def same(first: Batch, second: Batch) -> bool:
@@ -28,7 +28,7 @@ def test_latents_follow_their_gaussians() -> None:
     mu, logvar = np.full((50, 40, 2), [1.0, -2.0], np.float32), np.full((50, 40, 2), np.log([0.25, 9.0]), np.float32)
     flat = np.zeros((50, 40), np.float32)
     actions = np.zeros((50, 40, 1), np.float32)
-    batch = draw_batch(Window(mu, logvar, mu, logvar, actions, actions, *(flat,) * 6, True), 5)
+    batch = draw_batch(Sequences(mu, logvar, mu, logvar, actions, actions, *(flat,) * 6, True), 5)
     for z in (batch.z, batch.next_z):
         np.testing.assert_allclose(z.mean((0, 1)), [1.0, -2.0], atol=0.25)
         np.testing.assert_allclose(z.std((0, 1)), [0.5, 3.0], rtol=0.06)

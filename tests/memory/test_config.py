@@ -18,11 +18,10 @@ from reverie.memory.config import MemoryConfig
         ({"latent_size": 0}, "memory.latent_size is 0, expected a whole number of at least 1"),
         ({"hidden_size": 256.0}, "memory.hidden_size is 256.0, expected a whole number of at least 1"),
         ({"updates": -1}, "memory.updates is -1, expected a whole number of at least 0"),
-        ({"held_out_every": 1}, "memory.held_out_every is 1, expected 0 or at least 2"),
         ({"learning_rate": 0.0}, "memory.learning_rate is 0.0, expected a number over 0"),
-        ({"clip": float("nan")}, "memory.clip is nan, expected a number over 0"),
-        ({"done_weight": "10"}, "memory.done_weight is '10', expected a number over 0"),
-        ({"decay": 1.5}, "memory.decay is 1.5, expected a number of at most 1"),
+        ({"learning_rate": float("nan")}, "memory.learning_rate is nan, expected a number over 0"),
+        ({"learning_rate": "10"}, "memory.learning_rate is '10', expected a number over 0"),
+        ({"lr_decay": 1.5}, "memory.lr_decay is 1.5, expected a number of at most 1"),
     ],
 )
 def test_refuses(setting: dict[str, Any], message: str) -> None:
@@ -42,7 +41,7 @@ def test_outputs_stand_in_order() -> None:
 
 
 def test_learning_rate_decays_to_the_floor() -> None:
-    config = MemoryConfig(learning_rate=1e-3, final_learning_rate=1e-5, decay=0.99999)
+    config = MemoryConfig(learning_rate=1e-3, lr_decay=0.99999)
     rates = [config.learning_rate_at(update) for update in (0, 24_400, 10_000_000)]
     assert rates == pytest.approx([1e-3, 1e-5 + 9.9e-4 * 0.99999**24_400, 1e-5])
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from reverie.memory import loss, lstm
 from reverie.memory.kernel import Kernel, load_kernel
 from reverie.memory.loss import memory_loss, mixture_nll
-from reverie.memory.lstm import LSTMState, lstm_window
+from reverie.memory.lstm import LSTMState, lstm_sequence
 from reverie.memory.mixture import HALF_LOG_TAU, log_prob
 from reverie.memory.model import MDNRNN
 from reverie.native.library import find_compiler
@@ -118,7 +118,7 @@ def window(dtype: torch.dtype) -> list[Tensor]:
     shapes = [(30, 7, 5), (7, HIDDEN), (7, HIDDEN), (4 * HIDDEN, 5), (4 * HIDDEN, HIDDEN), (4 * HIDDEN,)]
     inputs = [(numbers(*shape) * 0.3).requires_grad_() for shape in shapes]
     x, h, c, *weights = inputs
-    state, hidden = lstm_window(x, keep, LSTMState(h, c), *weights, dtype)
+    state, hidden = lstm_sequence(x, keep, LSTMState(h, c), *weights, dtype)
     torch.autograd.backward([hidden, state.c], [numbers(30, 7, HIDDEN).to(dtype), numbers(7, HIDDEN)])
     gradients = [tensor.grad for tensor in inputs if tensor.grad is not None]
     assert len(gradients) == len(inputs)

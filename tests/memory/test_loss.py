@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from scipy import special, stats
 from torch import Tensor
 
 from reverie.memory.batch import Batch, draw_dropout
-from reverie.memory.config import MemoryConfig
-from reverie.memory.loss import CHUNK_ROWS, memory_loss, mixture_nll
+from reverie.memory.config import DONE_WEIGHT, MemoryConfig
+from reverie.memory.loss import CHUNK_ROWS, memory_loss, mixture_nll, surprise, surprise_statistics
 from reverie.memory.mixture import log_prob
 from reverie.memory.model import MDNRNN, Prediction
+from reverie.vision.latents import LatentEpisode
+from reverie.worlds.spec import ActionSpec
 
 CONFIG = MemoryConfig(
     latent_size=4, action_size=2, hidden_size=8, restart_input=True, done_head=True, reward_head=True, action_head=True
@@ -34,8 +39,8 @@ def make_batch() -> Batch:
         reward=numbers(STEPS, ROWS, seed=4) * 50,
         next_action=numbers(STEPS, ROWS, 2, seed=5).tanh(),
         has_next=flags[2],
-        held=torch.zeros(STEPS, ROWS),
-        fatal=torch.zeros(STEPS, ROWS),
+        hold_steps=torch.zeros(STEPS, ROWS),
+        hold_dies=torch.zeros(STEPS, ROWS),
     )
 
 
@@ -43,6 +48,40 @@ def predict(model: MDNRNN, batch: Batch) -> Prediction:
     """What the model says of a batch, [B, L] in front."""
     z, action, restart = (part.transpose(0, 1) for part in (batch.z, batch.action, batch.restart))
     return model(model.initial_state(ROWS), z, action, restart)[1]
+
+
+def test_an_end_with_its_own_output_has_its_own_scale_and_weight() -> None:
+    model, batch = MDNRNN(replace(CONFIG, end_reward=True), seed=1), make_batch()
+    model.reward_scale.copy_(torch.tensor([2.0, 50.0]))
+    found = memory_loss(model, model.initial_state(ROWS), batch)[2]["reward"].item()
+    _, hidden = model.unroll(model.initial_state(ROWS), batch.z, batch.action, batch.restart)
+    outputs = (hidden @ model.head_weight.T + model.head_bias).detach()
+    usual, end = model.parts(outputs)["reward"].numpy().astype(np.float64).transpose(2, 0, 1)
+    reward, done = batch.reward.numpy(), batch.done.numpy()
+    expected = (1 - done) * (usual - reward / 2) ** 2 + done * DONE_WEIGHT * (end - reward / 50) ** 2
+    assert found == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_a_residual_one_is_asked_how_far_z_moves() -> None:
+    model, batch = MDNRNN(replace(CONFIG, residual=True), seed=1), make_batch()
+    found = memory_loss(model, model.initial_state(ROWS), batch)[2]["z_nll"].item()
+    said = predict(model, batch)  # where z lies then
+    expected = -log_prob(said.logits, said.mean, said.log_std, batch.next_z.transpose(0, 1)).mean()
+    assert found == pytest.approx(expected.item(), rel=1e-5)
+    plain = MDNRNN(CONFIG, seed=1)
+    torch.testing.assert_close(said.mean, predict(plain, batch).mean + batch.z.transpose(0, 1).unsqueeze(-1))
+
+
+def test_the_reward_to_expect_is_the_mean_over_an_end_and_none() -> None:
+    model, batch = MDNRNN(replace(CONFIG, end_reward=True), seed=1), make_batch()
+    model.reward_scale.copy_(torch.tensor([2.0, 50.0]))
+    said = predict(model, batch)
+    assert said.reward is not None
+    assert said.done_logit is not None
+    odds = said.done_logit.exp() / DONE_WEIGHT  # endings count for so much more in training
+    _, hidden = model.unroll(model.initial_state(ROWS), batch.z, batch.action, batch.restart)
+    usual, end = model.parts(hidden @ model.head_weight.T + model.head_bias)["reward"].transpose(0, 1).unbind(-1)
+    torch.testing.assert_close(said.reward, (usual * 2 + odds * end * 50) / (1 + odds))
 
 
 def test_mixture_nll_equals_log_prob_with_its_gradient() -> None:
@@ -76,11 +115,30 @@ def test_terms_equal_their_formulas() -> None:
     assert loss.item() == pytest.approx(sum(expected.values()), rel=1e-5)
 
 
+@torch.no_grad()
+def test_the_parts_of_mixed_actions_are_predicted_each_in_its_way() -> None:
+    model, batch = MDNRNN(replace(CONFIG, action_size=3), seed=1), make_batch()
+    chosen = torch.randint(2, batch.next_action.shape[:2], generator=torch.Generator().manual_seed(3))
+    target = torch.cat([torch.nn.functional.one_hot(chosen, 2).float(), batch.next_action[..., :1]], -1)
+    batch = replace(batch, next_action=target, action=target)
+    _, _, metrics = memory_loss(model, model.initial_state(ROWS), batch, ActionSpec("mixed", 3, (2, 1)))
+    _, _, alone = memory_loss(model, model.initial_state(ROWS), batch)
+    assert float(metrics["action"]) != pytest.approx(float(alone["action"]))
+    _, hidden = model.unroll(model.initial_state(ROWS), batch.z, batch.action, batch.restart)
+    outputs = model.parts(torch.nn.functional.linear(hidden.flatten(0, 1), model.head_weight, model.head_bias))[
+        "action"
+    ]
+    group = torch.nn.functional.cross_entropy(outputs[:, :2], target.flatten(0, 1)[:, :2], reduction="none")
+    number = (outputs[:, 2].tanh() - target.flatten(0, 1)[:, 2]).square()
+    weight = batch.has_next.flatten()
+    assert float(metrics["action"]) == pytest.approx(float(((group + number) * weight).sum() / weight.sum()), rel=1e-5)
+
+
 def test_one_hot_actions_are_predicted_by_cross_entropy() -> None:
     model, batch = MDNRNN(CONFIG, seed=1), make_batch()
     chosen = (batch.next_action[..., 0] > 0).long()
     batch.next_action[:] = torch.nn.functional.one_hot(chosen, 2)
-    _, _, metrics = memory_loss(model, model.initial_state(ROWS), batch, one_hot=True)
+    _, _, metrics = memory_loss(model, model.initial_state(ROWS), batch, ActionSpec("discrete", 2))
     logits = predict(model, batch).action.detach().double().transpose(0, 1)
     losses = -torch.log(logits.softmax(-1).gather(-1, chosen[..., None]).squeeze(-1))
     expected = float((losses * batch.has_next).sum() / batch.has_next.sum())
@@ -139,3 +197,45 @@ def test_no_dropout_draws_nothing() -> None:
     drawn = draw_dropout((400, 50), 0.2, 3, torch.float32)
     assert drawn is not None
     assert drawn.mean().item() == pytest.approx(1, abs=0.02)
+
+
+ACTIONS = ActionSpec("driving", 3)
+
+
+def latent_episode(steps: int, seed: int = 0) -> LatentEpisode:
+    rng = np.random.default_rng(seed)
+    return LatentEpisode(
+        mu=rng.normal(size=(steps + 1, 4)).astype(np.float16),
+        logvar=np.zeros((steps + 1, 4), np.float16),
+        actions=rng.uniform(-1, 1, (steps, 3)).astype(np.float32),
+        rewards=np.zeros(steps, np.float32),
+        terminated=True,
+    )
+
+
+@pytest.fixture
+def memory() -> MDNRNN:
+    return MDNRNN(MemoryConfig(latent_size=4, action_size=3, hidden_size=8, restart_input=True), seed=2)
+
+
+@torch.no_grad()
+def test_surprise_is_the_loss_of_each_real_step(memory: MDNRNN) -> None:
+    episode, expected, state = latent_episode(9), [], memory.initial_state(1)
+    encoded = ACTIONS.for_memory(episode.actions)
+    for t in range(9):
+        z, a = torch.from_numpy(episode.mu[t : t + 1].astype(np.float32)), torch.from_numpy(encoded[t : t + 1])
+        state, prediction = memory.step(state, z, a, torch.tensor([float(t == 0)]))
+        logits, mean, log_std = (
+            part.double().numpy()[0] for part in (prediction.logits, prediction.mean, prediction.log_std)
+        )
+        density = stats.norm(mean, np.exp(log_std)).logpdf(episode.mu[t + 1].astype(np.float64)[:, None])
+        expected.append(-special.logsumexp(special.log_softmax(logits, -1) + density, axis=-1).mean())
+    np.testing.assert_allclose(surprise(memory, ACTIONS, episode), expected, rtol=1e-4)
+
+
+def test_surprise_statistics_are_over_all_steps(memory: MDNRNN) -> None:
+    episodes = [latent_episode(5), latent_episode(20, 1)]
+    nll = np.concatenate([surprise(memory, ACTIONS, episode) for episode in episodes])
+    mean, std = surprise_statistics(memory, ACTIONS, episodes)
+    assert mean == pytest.approx(nll.mean(), rel=1e-5)
+    assert std == pytest.approx(nll.std(), rel=1e-5)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reverie.memory.lstm import FORGET_BIAS, LSTMState, cell, lstm_window
+from reverie.memory.lstm import FORGET_BIAS, LSTMState, cell, lstm_sequence
 
 STEPS, ROWS, INPUTS, HIDDEN = 9, 3, 4, 5
 
@@ -33,7 +33,7 @@ def test_equals_torch_with_one_bias_and_the_forget_bias() -> None:
             parameter.copy_(value)
     x, state = numbers(STEPS, ROWS, INPUTS), start()
     expected, (h, c) = theirs(x, (state.h[None], state.c[None]))
-    end, hidden = lstm_window(x, torch.ones(STEPS, ROWS), state, *ours)
+    end, hidden = lstm_sequence(x, torch.ones(STEPS, ROWS), state, *ours)
     torch.testing.assert_close((hidden, *end), (expected, h[0], c[0]))
     slope = numbers(*hidden.shape, seed=3)
     hidden.backward(slope)
@@ -47,7 +47,7 @@ def test_gradients_with_restarts() -> None:
     keep[0, 2], keep[2, 1], keep[3, 1], keep[4, 0] = 0, 0, 0, 0
 
     def run(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-        state, hidden = lstm_window(x, keep, LSTMState(h, c), *weights)
+        state, hidden = lstm_sequence(x, keep, LSTMState(h, c), *weights)
         return (*state, hidden)
 
     inputs = [numbers(5, ROWS, INPUTS), *start(), *weights()]
@@ -58,9 +58,9 @@ def test_a_restart_begins_a_sequence_of_its_own() -> None:
     x, zeros = numbers(STEPS, ROWS, INPUTS), torch.zeros(ROWS, HIDDEN, dtype=torch.float64)
     keep = torch.ones(STEPS, ROWS)
     keep[4] = 0
-    end, hidden = lstm_window(x, keep, start(), *weights())
-    _, first = lstm_window(x[:4], keep[:4], start(), *weights())
-    second_end, second = lstm_window(x[4:], torch.ones(STEPS - 4, ROWS), LSTMState(zeros, zeros), *weights())
+    end, hidden = lstm_sequence(x, keep, start(), *weights())
+    _, first = lstm_sequence(x[:4], keep[:4], start(), *weights())
+    second_end, second = lstm_sequence(x[4:], torch.ones(STEPS - 4, ROWS), LSTMState(zeros, zeros), *weights())
     torch.testing.assert_close(hidden, torch.cat([first, second]))
     torch.testing.assert_close(end, second_end)
 
@@ -69,9 +69,9 @@ def test_a_restart_begins_a_sequence_of_its_own() -> None:
 def test_two_windows_are_one(dtype: torch.dtype) -> None:
     x, keep = numbers(STEPS, ROWS, INPUTS), torch.ones(STEPS, ROWS)
     state = LSTMState(*(part.to(dtype).double() for part in start()))
-    end, hidden = lstm_window(x, keep, state, *weights(), dtype)
-    middle, first = lstm_window(x[:5], keep[:5], state, *weights(), dtype)
-    last, second = lstm_window(x[5:], keep[5:], middle, *weights(), dtype)
+    end, hidden = lstm_sequence(x, keep, state, *weights(), dtype)
+    middle, first = lstm_sequence(x[:5], keep[:5], state, *weights(), dtype)
+    last, second = lstm_sequence(x[5:], keep[5:], middle, *weights(), dtype)
     torch.testing.assert_close(torch.cat([first, second]), hidden)
     torch.testing.assert_close(last, end)
 
@@ -80,7 +80,7 @@ def test_cell_is_a_window_of_one_step() -> None:
     x, state = numbers(1, ROWS, INPUTS), start()
     input_weight, hidden_weight, bias = weights()
     gates = x[0] @ input_weight.t() + state.h @ hidden_weight.t() + bias
-    end, _ = lstm_window(x, torch.ones(1, ROWS), state, *weights())
+    end, _ = lstm_sequence(x, torch.ones(1, ROWS), state, *weights())
     torch.testing.assert_close(cell(gates, state.c), end)
 
 
@@ -93,7 +93,7 @@ def test_bfloat16_stays_close_to_float32() -> None:
     gradients, hiddens = [], []
     for dtype in (torch.float32, torch.bfloat16):
         values = [(numbers(*shape, dtype=torch.float32) * 0.1).requires_grad_() for shape in shapes]
-        _, hidden = lstm_window(x, keep, LSTMState(zeros, zeros), *values, dtype)
+        _, hidden = lstm_sequence(x, keep, LSTMState(zeros, zeros), *values, dtype)
         hidden.float().square().sum().backward()
         hiddens.append(hidden.float())
         gradients.append([value.grad for value in values])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reverie.errors import ReverieError
-from reverie.memory.sequences import Streams, Window, reward_scale, split_episodes
+from reverie.memory.sequences import Sequences, Streams, reward_scale, split_episodes
 from reverie.vision.latents import LatentEntry, Latents, Part, part_path, write_part
 from reverie.worlds.spec import ActionSpec
 
@@ -17,18 +17,18 @@ from .orbits import ACTIONS, Orbits
 LENGTHS = [7, 1, 12, 0, 20, 8]  # 48 steps
 
 
-def epoch(streams: Streams, number: int = 0) -> list[Window]:
-    return [streams.window(number * streams.windows + position) for position in range(streams.windows)]
+def epoch(streams: Streams, number: int = 0) -> list[Sequences]:
+    return [streams.sequences(number * streams.epoch_updates + position) for position in range(streams.epoch_updates)]
 
 
-def lines(windows: list[Window], name: str) -> np.ndarray:
+def lines(windows: list[Sequences], name: str) -> np.ndarray:
     """Each stream's whole line of an epoch, [B, steps, ...]."""
     return np.concatenate([getattr(window, name) for window in windows], 1)
 
 
 def test_an_epoch_holds_every_step_once() -> None:
     orbits = Orbits(LENGTHS)
-    windows = epoch(Streams(orbits, ACTIONS, batch_size=2, window=6, seed=0))
+    windows = epoch(Streams(orbits, ACTIONS, batch_size=2, sequence_length=6, seed=0))
     assert len(windows) == 4
     found = lines(windows, "action").reshape(-1, 2)
     expected = np.concatenate([episode.actions for episode in orbits.episodes.values()])
@@ -38,7 +38,7 @@ def test_an_epoch_holds_every_step_once() -> None:
 
 def test_streams_go_on_where_their_last_window_ended() -> None:
     orbits = Orbits(LENGTHS)
-    windows = epoch(Streams(orbits, ACTIONS, batch_size=2, window=6, seed=3))
+    windows = epoch(Streams(orbits, ACTIONS, batch_size=2, sequence_length=6, seed=3))
     names = ("mu", "next_mu", "restart", "done", "reward", "action", "next_action", "has_next")
     line = {name: np.concatenate(list(lines(windows, name))) for name in names}  # the two streams end to end
     starts = [int(step) for step in np.flatnonzero(line["restart"])]
@@ -59,17 +59,17 @@ def test_streams_go_on_where_their_last_window_ended() -> None:
 def test_a_window_is_a_function_of_seed_and_update() -> None:
     first, second = (Streams(Orbits(LENGTHS), ACTIONS, 2, 6, seed=1) for _ in range(2))
     for update in (9, 0, 4):
-        for name, array in vars(first.window(update)).items():
-            np.testing.assert_array_equal(array, vars(second.window(update))[name])
+        for name, array in vars(first.sequences(update)).items():
+            np.testing.assert_array_equal(array, vars(second.sequences(update))[name])
     other = Streams(Orbits(LENGTHS), ACTIONS, 2, 6, seed=2)
     assert not np.array_equal(lines(epoch(first), "mu"), lines(epoch(other), "mu"))
     assert not np.array_equal(lines(epoch(first), "mu"), lines(epoch(first, 1), "mu"))
 
 
 def test_few_episodes_are_taken_several_times() -> None:
-    streams = Streams(Orbits([5, 4]), ACTIONS, batch_size=4, window=8, seed=0)
-    window = streams.window(0)
-    assert repr(window) == "Window(streams=4, steps=8, latent_size=4, action_size=2, begins=True)"
+    streams = Streams(Orbits([5, 4]), ACTIONS, batch_size=4, sequence_length=8, seed=0)
+    window = streams.sequences(0)
+    assert repr(window) == "Sequences(streams=4, steps=8, latent_size=4, action_size=2, begins=True)"
     assert window.restart.sum() >= 5
 
 
@@ -82,7 +82,7 @@ def test_only_the_episodes_asked_for() -> None:
 
 def test_actions_are_those_that_memory_sees() -> None:
     orbits = Orbits([30])
-    window = Streams(orbits, ActionSpec("three-way", 2), 1, 30, seed=0).window(0)
+    window = Streams(orbits, ActionSpec("three-way", 2), 1, 30, seed=0).sequences(0)
     assert window.action.dtype == np.float32
     np.testing.assert_array_equal(window.action[0], ActionSpec("three-way", 2).for_memory(orbits.episodes[0].actions))
     assert set(np.unique(window.action)) == {-1.0, 0.0, 1.0}
@@ -92,7 +92,7 @@ def test_reads_what_vision_wrote(tmp_path: Path) -> None:
     orbits = Orbits(LENGTHS)
     entries = tuple(LatentEntry(index, length, 0.0, index % 2 == 1, "") for index, length in enumerate(LENGTHS))
     write_part(part_path(tmp_path, 0), Part("", entries), list(orbits.episodes.values()))
-    found, expected = (Streams(source, ACTIONS, 2, 6, seed=0).window(2) for source in (Latents(tmp_path), orbits))
+    found, expected = (Streams(source, ACTIONS, 2, 6, seed=0).sequences(2) for source in (Latents(tmp_path), orbits))
     for name, array in vars(expected).items():
         np.testing.assert_array_equal(vars(found)[name], array)
 
@@ -104,7 +104,7 @@ def test_no_step_is_refused(lengths: list[int]) -> None:
     assert str(error.value) == "Orbits holds no step to train M on; collect episodes and encode them first"
 
 
-@pytest.mark.parametrize(("every", "held_out"), [(0, []), (2, [1, 4]), (3, [2]), (6, [])])
+@pytest.mark.parametrize(("every", "held_out"), [(2, [1, 4]), (3, [2]), (6, [])])
 def test_split(every: int, held_out: list[int]) -> None:
     training, unseen = split_episodes(Orbits(LENGTHS), every)
     assert unseen == held_out

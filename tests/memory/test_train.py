@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +33,15 @@ def config(**changes: Any) -> MemoryConfig:
         "done_head": True,
         "reward_head": True,
         "batch_size": 8,
-        "window": 8,
+        "sequence_length": 8,
         "updates": 7,
-        "log_every": 2,
-        "checkpoint_every": 3,
-        "decay": 0.999,
+        "lr_decay": 0.999,
     }
     return MemoryConfig(**settings | changes)
 
 
 def train(folder: Path, latents: Orbits | None = None, actions: ActionSpec = ACTIONS, **changes: Any) -> MDNRNN:
-    return train_memory(config(**changes), latents or Orbits(LENGTHS), actions, folder, seed=0)
+    return train_memory(config(**changes), latents or Orbits(LENGTHS), actions, folder, seed=0, checkpoint_every=3)
 
 
 def rows(folder: Path) -> list[dict[str, float]]:
@@ -85,15 +82,15 @@ def test_resumes_to_the_same_bits(call: int, tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_state_of_the_lstm_is_carried_over_windows(tmp_path: Path) -> None:
-    train(tmp_path / "one", updates=1, checkpoint_every=1)
-    train(tmp_path / "two", updates=2, checkpoint_every=1)
+    train(tmp_path / "one", updates=1)
+    train(tmp_path / "two", updates=2)
     states = [latest_checkpoint(tmp_path / name) for name in ("one", "two")]
     assert all(state is not None and np.abs(state.arrays["state.c"]).min() > 0 for state in states)
 
 
 def test_learns_what_can_be_predicted(tmp_path: Path) -> None:
-    train(tmp_path, hidden_size=32, updates=150, log_every=50, checkpoint_every=50, learning_rate=1e-2, decay=0.98)
-    first, *_, last = read_metrics(tmp_path / "metrics.jsonl")
+    train(tmp_path, hidden_size=32, updates=150, learning_rate=1e-2, lr_decay=0.98)
+    first, *_, last = read_metrics(tmp_path / "metrics.jsonl")[2:]
     assert last["held_out_z_nll"] < -0.9 < first["held_out_z_nll"]  # not to predict costs 1.1, to know all -1.58
     assert last["z_nll"] == pytest.approx(last["held_out_z_nll"], abs=0.4)
     assert last["held_out_reward"] < 0.1  # 1 is to predict 0
@@ -113,20 +110,23 @@ def test_the_next_action_is_learned(tmp_path: Path) -> None:
 def test_rows_and_what_they_hold(tmp_path: Path) -> None:
     train(tmp_path)
     found = rows(tmp_path)
-    assert [row["step"] for row in found] == [2, 3, 4, 6, 7]
+    assert [row["step"] for row in found] == [1, 2, 3, 4, 5, 6, 7]
     terms = {"step", "z_nll", "done", "reward", "learning_rate"}
     measured = terms | {"held_out_z_nll", "held_out_done", "held_out_reward"}
-    assert [set(row) for row in found] == [terms, measured, terms, measured, measured]
+    assert [set(row) for row in found] == [terms, terms, measured, terms, terms, measured, measured]
 
 
 def test_nothing_held_out(tmp_path: Path) -> None:
-    train(tmp_path, held_out_every=0)
+    train(tmp_path, Orbits(LENGTHS[:-1]))  # fewer than 20 episodes
     assert not any(name.startswith("held_out") for row in rows(tmp_path) for name in row)
+    before = rows(tmp_path)
+    train(tmp_path, Orbits(LENGTHS[:-1]))  # goes on from its last checkpoint
+    assert rows(tmp_path) == before
 
 
 def test_what_was_trained_is_loaded(tmp_path: Path) -> None:
     trained, loaded = train(tmp_path), load_memory(tmp_path)
-    assert loaded.config == replace(trained.config, log_every=20, checkpoint_every=100)  # not M's own: defaults
+    assert loaded.config == trained.config
     for name, value in trained.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[name]), name
     assert float(loaded.reward_scale) == pytest.approx(0.7, abs=0.1)
@@ -154,28 +154,28 @@ def test_a_loss_that_is_not_finite_names_the_update(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path / "other") is None
 
 
-def test_dropout_is_a_setting_that_trainings_without_it_do_not_have(tmp_path: Path) -> None:
+def test_dropout_is_a_setting_of_a_training(tmp_path: Path) -> None:
     train(tmp_path / "plain")
     plain = latest_checkpoint(tmp_path / "plain")
     assert plain is not None
-    assert "dropout" not in plain.state
-    with pytest.raises(ReverieError, match=r"holds a training of M with dropout None, asked for 0.2; use the same"):
+    with pytest.raises(ReverieError, match=r"holds a training of M with dropout 0.0, asked for 0.2; use the same"):
         train_memory(config(), Orbits(LENGTHS), ACTIONS, tmp_path / "plain", seed=0, dropout=0.2)
     train_memory(config(), Orbits(LENGTHS), ACTIONS, tmp_path / "guarded", seed=0, dropout=0.2)
     guarded = latest_checkpoint(tmp_path / "guarded")
     assert guarded is not None
     assert guarded.state["dropout"] == 0.2
     assert (guarded.arrays["model.head_weight"] != plain.arrays["model.head_weight"]).any()
-    with pytest.raises(ReverieError, match=r"holds a training of M with dropout 0.2, asked for None; use the same"):
+    with pytest.raises(ReverieError, match=r"holds a training of M with dropout 0.2, asked for 0.0; use the same"):
         train(tmp_path / "guarded")
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     train(tmp_path)
     with pytest.raises(ReverieError) as error:
-        train(tmp_path, window=6)
+        train(tmp_path, sequence_length=6)
     assert str(error.value) == (
-        f"{tmp_path} holds a training of M with window 8, asked for 6; use the same settings or another run folder"
+        f"{tmp_path} holds a training of M with sequence_length 8, asked for 6; "
+        "use the same settings or another run folder"
     )
 
 
@@ -221,3 +221,15 @@ def test_the_clock_counts_an_episodes_steps_and_training_leaves_it_so(tmp_path: 
         assert state.h[:, 0].tolist() == pytest.approx(np.tanh(state.c[:, 0].detach().numpy()), rel=1e-5)
         assert model.hidden_weight.grad is not None
         assert model.hidden_weight.grad[1:, 0].abs().max() > 0  # others learn to read it
+
+
+def test_it_ends_with_the_weights_that_did_best_on_what_it_never_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([{"held_out_z_nll": 1.0}, {"held_out_z_nll": 0.5}, {"held_out_z_nll": 0.7}])
+    monkeypatch.setattr(reverie.memory.train, "held_out_losses_of", lambda *_: next(losses))
+    longer = train(tmp_path / "longer", updates=9)
+    losses = iter([{"held_out_z_nll": 1.0}, {"held_out_z_nll": 0.5}])
+    shorter = train(tmp_path / "shorter", updates=6)
+    for name, tensor in shorter.state_dict().items():
+        torch.testing.assert_close(longer.state_dict()[name], tensor, rtol=0, atol=0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reverie.vision.coverage import FARTHEST, PROJECTIONS, _cells, coverage
+from reverie.vision.coverage import FARTHEST, PROJECTIONS, cells_of, coverage
 from reverie.vision.latents import LatentEntry, LatentEpisode, Latents, Part, part_path, write_part
 
 SIZE = 6
@@ -70,7 +70,7 @@ def test_mirror_images_are_left_out(tmp_path: Path, walks: list[np.ndarray]) -> 
 
 def test_cells_have_numbers_of_their_own_however_far_they_lie() -> None:
     far = np.array([[1e9] * PROJECTIONS, [-1e9] * PROJECTIONS, [0.0] * PROJECTIONS, [0.0, 0.0, 0.0, 0.6]])
-    numbers = _cells(far)
+    numbers = cells_of(far)
     assert len(set(numbers.tolist())) == 4
     assert (numbers >= 0).all()
     assert (2 * FARTHEST + 1) ** PROJECTIONS < 2**63

@@ -6,7 +6,14 @@ import torch
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from reverie.vision.loss import change_weights, free_nats, kl_divergence, reconstruction_error
+from reverie.vision.loss import (
+    LEAST_VARIANCE,
+    change_weights,
+    fitted_scale,
+    free_nats,
+    kl_divergence,
+    reconstruction_error,
+)
 
 
 def test_kl_is_the_integral_that_defines_it() -> None:
@@ -22,6 +29,18 @@ def test_kl_is_the_integral_that_defines_it() -> None:
     found = kl_divergence(torch.tensor(mu)[None], torch.tensor(logvar)[None])
     assert found.shape == (1,)
     assert found.item() == pytest.approx(expected, rel=1e-7)
+
+
+def test_a_fitted_variance_has_the_gradient_of_the_log_of_the_error() -> None:
+    """The likelihood of a Gaussian at its best variance is -pixels / 2 * log(mean error), and a constant."""
+    pixels, error = 7, torch.tensor([0.3, 2.0, 0.5], dtype=torch.float64, requires_grad=True)
+    (found,) = torch.autograd.grad((fitted_scale(error, pixels) * error).mean(), error)
+    (expected,) = torch.autograd.grad(pixels / 2 * (error.mean() / pixels).log(), error)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_fitted_variance_has_a_floor() -> None:
+    assert fitted_scale(torch.zeros(3), 7).item() == pytest.approx(0.5 / LEAST_VARIANCE)
 
 
 def test_kl_in_float32_is_close_to_float64() -> None:

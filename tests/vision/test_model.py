@@ -54,6 +54,18 @@ def test_it_is_the_papers_network() -> None:
     np.testing.assert_allclose(model.decode(torch.tensor(latents[0])).detach().numpy(), y, atol=1e-12)
 
 
+def test_a_centred_one_sees_and_draws_differences_from_the_mean_frame() -> None:
+    plain, centred = new(), ConvVAE(8, centred=True)
+    mean = random_frames(1, seed=5)[0] * 0.9 + 0.05
+    centred.load_state_dict(plain.state_dict() | {"mean_frame": mean})
+    x = random_frames(3)
+    torch.testing.assert_close(centred.encode(x), plain.encode(x - mean))
+    drawn = torch.logit(plain.decode(noise(3))) + mean
+    torch.testing.assert_close(centred.draw(noise(3)), drawn, atol=1e-4, rtol=0)
+    torch.testing.assert_close(centred.decode(noise(3)), drawn.clamp(0, 1), atol=1e-4, rtol=0)
+    assert sum(p.numel() for p in centred.parameters()) == sum(p.numel() for p in plain.parameters())
+
+
 def test_loss_is_the_papers() -> None:
     """Squared error summed over a frame plus max(KL, 0.5 * Nz), mean over the batch, at z = mu + sigma * noise."""
     model, x, epsilon = new().double(), random_frames(3).double(), noise(3).double()

@@ -4,16 +4,17 @@ import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from reverie.episodes.batches import FrameBatches
 from reverie.episodes.store import Store
 from reverie.errors import ReverieError
 from reverie.files.checkpoint import latest_checkpoint
 from reverie.files.metrics import read_metrics
 from reverie.vision import train
+from reverie.vision.batches import FrameBatches
 from reverie.vision.config import VisionConfig
 from reverie.vision.model import ConvVAE
 from reverie.vision.train import load_vision, mean_frame, train_vision
@@ -23,11 +24,9 @@ from .squares import SquareBatches, fill
 CONFIG = VisionConfig(
     latent_size=4,
     learning_rate=1e-3,
-    final_learning_rate=1e-4,
+    min_lr=1e-4,
     batch_size=6,
     updates=5,
-    log_every=1,
-    checkpoint_every=2,
 )
 
 
@@ -38,21 +37,35 @@ def fingerprint(model: ConvVAE) -> str:
     return digest.hexdigest()
 
 
+def test_a_centred_one_keeps_the_mean_frame_that_it_was_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "MEAN_FRAME_BATCHES", 2)
+    config = replace(CONFIG, centred=True)
+    model = train_vision(config, SquareBatches(6), tmp_path / "first", seed=3)
+    assert model.mean_frame is not None
+    np.testing.assert_array_equal(model.mean_frame, mean_frame(SquareBatches(6)))
+    assert fingerprint(load_vision(tmp_path / "first")) == fingerprint(model)
+    monkeypatch.setattr(train, "MEAN_FRAME_BATCHES", 1)  # later rounds see other frames, and go on from the same one
+    later = train_vision(config, SquareBatches(6), tmp_path / "later", seed=4, start=model)
+    np.testing.assert_array_equal(later.mean_frame, model.mean_frame)
+
+
 def losses(folder: Path) -> list[float]:
     return [row["loss"] for row in read_metrics(folder / "metrics.jsonl")]
 
 
-@pytest.mark.parametrize("pixel_weight", ["none", "change"])
+@pytest.mark.parametrize("changes", [{}, {"pixel_weight": "change"}, {"centred": True}])
 def test_a_killed_training_ends_with_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixel_weight: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(train, "MEAN_FRAME_BATCHES", 2)
-    config = replace(CONFIG, pixel_weight=pixel_weight)
-    straight = train_vision(config, SquareBatches(6), tmp_path / "straight", seed=3)
+    config = replace(CONFIG, **changes)
+    straight = train_vision(config, SquareBatches(6), tmp_path / "straight", seed=3, checkpoint_every=2)
     for breaks_at in (3, 4):  # killed after update 3, then again before the next checkpoint
         with pytest.raises(InterruptedError):
-            train_vision(config, SquareBatches(6, breaks_at), tmp_path / "broken", seed=3)
-    broken = train_vision(config, SquareBatches(6), tmp_path / "broken", seed=3)
+            train_vision(config, SquareBatches(6, breaks_at), tmp_path / "broken", seed=3, checkpoint_every=2)
+    broken = train_vision(config, SquareBatches(6), tmp_path / "broken", seed=3, checkpoint_every=2)
     assert fingerprint(broken) == fingerprint(straight)
     assert losses(tmp_path / "broken") == losses(tmp_path / "straight")
     moments = [latest_checkpoint(tmp_path / name) for name in ("broken", "straight")]
@@ -70,10 +83,10 @@ def test_another_seed_gives_another_v(tmp_path: Path) -> None:
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
-    config = replace(CONFIG, latent_size=8, batch_size=16, updates=80, log_every=20, checkpoint_every=100)
+    config = replace(CONFIG, latent_size=8, batch_size=16, updates=80)
     train_vision(config, SquareBatches(16), tmp_path, seed=0)
     rows = read_metrics(tmp_path / "metrics.jsonl")
-    assert [row["step"] for row in rows] == [20, 40, 60, 80]
+    assert [row["step"] for row in rows] == list(range(1, 81))
     assert rows[-1]["reconstruction"] < 0.75 * blank_error()
     assert rows[-1].keys() == {"step", "loss", "reconstruction", "kl", "learning_rate", "frames_per_second"}
     assert rows[-1]["learning_rate"] == pytest.approx(1e-4)
@@ -106,7 +119,7 @@ def test_no_updates_leave_v_as_it_begins(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_and_harms_nothing(tmp_path: Path) -> None:
-    config = replace(CONFIG, learning_rate=1e30, final_learning_rate=None, checkpoint_every=1)
+    config = replace(CONFIG, learning_rate=1e30, min_lr=None)
     with pytest.raises(ReverieError) as error:
         train_vision(config, SquareBatches(6), tmp_path, seed=0)
     assert re.fullmatch(

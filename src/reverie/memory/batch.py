@@ -1,4 +1,4 @@
-"""A window as M trains on it: its latents drawn anew, on the device, time first."""
+"""The tensors of one update of M: latents sampled anew from V's Gaussians, on the device, time first."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.memory.sequences import Window
+from reverie.memory.sequences import Sequences
 
 
 @dataclass(frozen=True)
 class Batch:
-    """L steps of B streams, float32, time first; see `Window` for what each means.
+    """L steps of B streams, float32, time first; see `Sequences` for their meaning.
 
-    z, next_z: [L, B, Nz]; action, next_action: [L, B, A]; restart, has_next, done, reward, held, fatal: [L, B]
+    z, next_z: [L, B, Nz]; action, next_action: [L, B, A]; all others: [L, B]
     """
 
     z: Tensor
@@ -26,12 +26,18 @@ class Batch:
     reward: Tensor
     next_action: Tensor
     has_next: Tensor
-    held: Tensor
-    fatal: Tensor
+    hold_steps: Tensor
+    hold_dies: Tensor
 
     def __repr__(self) -> str:
         steps, streams, latent_size = self.z.shape
         return f"Batch(steps={steps}, streams={streams}, latent_size={latent_size}, device={self.z.device})"
+
+    def split(self, streams: int) -> list[Batch]:
+        """The batch as several, of so many streams each."""
+        names = [field.name for field in fields(self)]
+        parts = zip(*(getattr(self, name).split(streams, 1) for name in names), strict=True)
+        return [Batch(**{name: part.contiguous() for name, part in zip(names, each, strict=True)}) for each in parts]
 
     def cut(self, steps: int) -> tuple[Batch, Batch]:
         """The first `steps` steps, and the others."""
@@ -40,32 +46,35 @@ class Batch:
         return first, Batch(**{name: part[steps:] for name, part in parts.items()})
 
 
-def draw_batch(window: Window, noise_seed: int, device: torch.device | str = "cpu") -> Batch:
-    """Draw every z ~ N(mu, exp(logvar)) of a window anew, so that M cannot learn one sample by heart.
+def draw_batch(sequences: Sequences, noise_seed: int, device: torch.device | str = "cpu") -> Batch:
+    """Sample every z ~ N(mu, exp(logvar)), anew for each update: M cannot memorise one sample.
 
     The noise is a function of `noise_seed` alone, drawn on the CPU so that it is the same for every device.
     """
     generator = torch.Generator().manual_seed(noise_seed)
     return Batch(
-        z=_draw(window.mu, window.logvar, generator).to(device),
-        action=_time_first(window.action).to(device),
-        restart=_time_first(window.restart).to(device),
-        next_z=_draw(window.next_mu, window.next_logvar, generator).to(device),
-        done=_time_first(window.done).to(device),
-        reward=_time_first(window.reward).to(device),
-        next_action=_time_first(window.next_action).to(device),
-        has_next=_time_first(window.has_next).to(device),
-        held=_time_first(window.held).to(device),
-        fatal=_time_first(window.fatal).to(device),
+        z=_draw(sequences.mu, sequences.logvar, generator).to(device),
+        action=_time_first(sequences.action).to(device),
+        restart=_time_first(sequences.restart).to(device),
+        next_z=_draw(sequences.next_mu, sequences.next_logvar, generator).to(device),
+        done=_time_first(sequences.done).to(device),
+        reward=_time_first(sequences.reward).to(device),
+        next_action=_time_first(sequences.next_action).to(device),
+        has_next=_time_first(sequences.has_next).to(device),
+        hold_steps=_time_first(sequences.hold_steps).to(device),
+        hold_dies=_time_first(sequences.hold_dies).to(device),
     )
 
 
 def draw_dropout(shape: tuple[int, ...], share: float, seed: int, dtype: torch.dtype) -> Tensor | None:
-    """For each of B streams 0 for a `share` of M's H cells and 1 / (1 - share) for the others, `shape` [B, H]."""
+    """A dropout mask of `shape` [B, H]: 0 for a `share` of the cells of each stream, 1 / (1 - share) for the others.
+
+    None where the share is 0.
+    """
     if not share:
         return None
-    drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-    return ((drawn >= share) / (1 - share)).to(dtype)
+    uniform = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+    return ((uniform >= share) / (1 - share)).to(dtype)
 
 
 def _draw(mu: np.ndarray, logvar: np.ndarray, generator: torch.Generator) -> Tensor:

@@ -32,7 +32,7 @@ class Kernel:
     def cell(self, gates: Tensor, before: Tensor, after: Tensor, h: Tensor) -> None:
         """One step: gates [B, 4H], i, f, 2g, o before their nonlinearities, become the sigmoid of each.
 
-        c goes from `before` to `after`, and h is written; all [B, H].
+        c is read from `before`; `after` (the next c) and h are written; all [B, H].
         """
         self._functions.cell(
             torch.get_num_threads(), *after.shape, gates.data_ptr(), before.data_ptr(), after.data_ptr(), h.data_ptr()
@@ -62,7 +62,7 @@ class Kernel:
     def mixture(self, mixtures: int, outputs: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """-log p(z) without its constant, summed over z [N, Nz], float32 [N]; and the mean's gradient by outputs.
 
-        outputs [N, 3 K Nz] as M lays them; the mean is over N and Nz.
+        outputs [N, 3 K Nz] in M's order; the mean is over N and Nz.
         """
         threads, (rows, latent_size) = torch.get_num_threads(), z.shape
         nll, slope = z.new_empty(rows), outputs.new_empty(outputs.shape)

@@ -1,7 +1,7 @@
-"""One LSTM layer over a window of steps, with its backward pass written by hand.
+"""One LSTM layer over a sequence, with its backward pass written by hand.
 
 Against torch.nn.LSTM: one bias vector for each gate, a constant +1 on the forget gate, and a state that is zeroed
-inside a window where an episode starts. Gates lie in the order i, f, g, o.
+inside a sequence where an episode starts. Gates lie in the order i, f, g, o.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ class LSTMState(NamedTuple):
     h: Tensor
     c: Tensor
 
-    def kept(self, keep: Tensor) -> LSTMState:
+    def split(self, streams: int) -> list[LSTMState]:
+        """The state as several, of so many streams each."""
+        return [LSTMState(h, c) for h, c in zip(self.h.split(streams), self.c.split(streams), strict=True)]
+
+    def masked(self, keep: Tensor) -> LSTMState:
         """The state where keep [B] is 1, zeros where it is 0."""
         keep = keep.unsqueeze(-1)
         return LSTMState(self.h * keep.to(self.h.dtype), self.c * keep.to(self.c.dtype))
@@ -36,7 +40,7 @@ def cell(gates: Tensor, c: Tensor) -> LSTMState:
     return LSTMState(torch.sigmoid(o) * torch.tanh(c), c)
 
 
-def lstm_window(
+def lstm_sequence(
     x: Tensor,
     keep: Tensor,
     state: LSTMState,
@@ -54,15 +58,15 @@ def lstm_window(
     constant = torch.zeros_like(bias)
     constant.chunk(4)[1].fill_(FORGET_BIAS)
     weights = (input_weight.to(dtype), hidden_weight.to(dtype), (bias + constant).to(dtype))
-    hidden, c = _Window.apply(x.to(dtype), keep.to(state.c.dtype), *state, *weights)
+    hidden, c = _LSTMSequence.apply(x.to(dtype), keep.to(state.c.dtype), *state, *weights)
     return LSTMState(hidden[-1].to(state.h.dtype), c), hidden
 
 
-class _Window(torch.autograd.Function):
-    """The window as one node of the graph: it keeps each step's gates, h and c, and nothing else.
+class _LSTMSequence(torch.autograd.Function):
+    """The sequence as one node of the graph: it saves each step's gates, h and c, and nothing else.
 
     tanh(x) is computed as 2 sigmoid(2x) - 1, ten times faster than torch's: the rows of g enter doubled, one sigmoid
-    serves all four gates, and what is kept of g is s = (g + 1) / 2, whose slope by x is 4 s (1 - s) / 2.
+    serves all four gates, and what is saved of g is s = (g + 1) / 2, whose slope by x is 4 s (1 - s) / 2.
     """
 
     @staticmethod
@@ -78,7 +82,7 @@ class _Window(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         steps = len(x)
         scale = _gate_scale(bias, 2)
-        gates = F.linear(x, input_weight * scale[:, None], bias * scale)  # one matmul for the whole window
+        gates = F.linear(x, input_weight * scale[:, None], bias * scale)  # one matmul for all steps
         weight = (hidden_weight * scale[:, None]).t()
         hidden = gates.new_empty(steps + 1, *h.shape)
         cells = c.new_empty(steps + 1, *c.shape)
@@ -89,7 +93,7 @@ class _Window(torch.autograd.Function):
         for t in range(steps):
             h, c = hidden[t], cells[t]
             if cuts[t]:
-                h, c = LSTMState(h, c).kept(keep[t])
+                h, c = LSTMState(h, c).masked(keep[t])
             run_cell(gates[t].addmm_(h, weight), c, cells[t + 1], hidden[t + 1])
         ctx.save_for_backward(x, keep, hidden, gates, cells, input_weight, hidden_weight)
         ctx.cuts = cuts
@@ -103,17 +107,17 @@ class _Window(torch.autograd.Function):
         scale = _gate_scale(gates[0, 0], 4)
         weight = hidden_weight * scale[:, None]
         kernel, d_hidden = _kernel(gates, cells), d_hidden.contiguous()
-        go_back = kernel.cell_backward if kernel else _cell_backward
+        run_cell_backward = kernel.cell_backward if kernel else _cell_backward
         d_h, d_c = torch.zeros_like(hidden[0]), d_c.clone()
         for t in reversed(range(len(x))):
             before = cells[t] * keep[t, :, None] if ctx.cuts[t] else cells[t]
-            go_back(gates[t], before, cells[t + 1], d_hidden[t], d_h, d_c, d_gates[t])
+            run_cell_backward(gates[t], before, cells[t + 1], d_hidden[t], d_h, d_c, d_gates[t])
             d_h = d_gates[t] @ weight
             if ctx.cuts[t]:
-                d_h, d_c = LSTMState(d_h, d_c).kept(keep[t])
+                d_h, d_c = LSTMState(d_h, d_c).masked(keep[t])
         d_x = d_gates @ (input_weight * scale[:, None]) if ctx.needs_input_grad[0] else None
-        entered = torch.cat([x, hidden[:-1] * keep[..., None].to(x.dtype), torch.ones_like(x[..., :1])], -1)
-        d_weights = (d_gates.flatten(0, 1).t() @ entered.flatten(0, 1)) * scale[:, None]  # one matmul for all three
+        inputs = torch.cat([x, hidden[:-1] * keep[..., None].to(x.dtype), torch.ones_like(x[..., :1])], -1)
+        d_weights = (d_gates.flatten(0, 1).t() @ inputs.flatten(0, 1)) * scale[:, None]  # one matmul for all three
         d_input_weight, d_hidden_weight, d_bias = d_weights.split((x.shape[-1], hidden.shape[-1], 1), -1)
         return d_x, None, d_h.to(d_c.dtype), d_c, d_input_weight, d_hidden_weight, d_bias.squeeze(-1)
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reverie.memory.config import MemoryConfig
-from reverie.memory.lstm import LSTMState, cell, lstm_window
+from reverie.memory.config import DONE_WEIGHT, MemoryConfig
+from reverie.memory.lstm import LSTMState, cell, lstm_sequence
 
-CLOCK_STEPS = 1500  # at Doom's cap of 2,100 steps c is 1.4 and h = tanh(c) 0.89, still well below its end
-OPEN = 20.0  # the logistic function of it is 1 in float32
+CLOCK_STEPS = 1500  # at Doom's cap of 2,100 steps c is 1.4 and h = tanh(c) 0.89, well below its limit of 1
+OPEN = 20.0  # its sigmoid is 1 in float32
 
 
 class Prediction(NamedTuple):
-    """What M expects of the step (z, a): the next latent's mixtures and, from the heads it has, the rest.
+    """What M predicts for the step (z, a): the next latent's mixtures and, from the heads it has, the rest.
 
     logits, mean, log_std: [..., Nz, K], see `mixture`
     done_logit: [...]; sigmoid of it is the probability that the episode ends here, positives weighted in training
@@ -48,37 +48,37 @@ class MDNRNN(nn.Module):
         self.bias = nn.Parameter(torch.zeros(4 * hidden))
         self.head_weight = nn.Parameter(torch.empty(config.output_size, hidden))
         self.head_bias = nn.Parameter(torch.zeros(config.output_size))
-        self.register_buffer("reward_scale", torch.ones(()))
+        self.register_buffer("reward_scale", torch.ones((2,) if config.end_reward else ()))
         generator = torch.Generator().manual_seed(seed)
         for weight in (self.input_weight, self.hidden_weight, self.head_weight):
             nn.init.xavier_uniform_(weight, generator=generator)
         if config.clock:
-            self.wind_clock()
+            self.set_clock()
 
     @torch.no_grad()
-    def take_over(self, start: MDNRNN) -> None:
-        """Take the weights of an M of the same sizes; an outlook, where `start` has another or none, is left as it is.
+    def copy_weights(self, source: MDNRNN) -> None:
+        """Copy the weights of an M of the same sizes, all but a survival head with other horizons.
 
         Raises RuntimeError where other sizes differ.
         """
-        weights = start.state_dict()
-        if start.config.outlook != self.config.outlook:
+        weights = source.state_dict()
+        if source.config.survival_head != self.config.survival_head:
             for name in ("head_weight", "head_bias"):
-                there, here = (model.parts(getattr(model, name), 0) for model in (start, self))
-                kept = {part: here[part] if part == "outlook" else there.get(part, rows) for part, rows in here.items()}
-                weights[name] = torch.cat(list(kept.values()))
+                there, here = (model.parts(getattr(model, name), 0) for model in (source, self))
+                rows = [own if part == "survival" else there.get(part, own) for part, own in here.items()]
+                weights[name] = torch.cat(rows)
         self.load_state_dict(weights)
 
     @torch.no_grad()
-    def wind_clock(self) -> None:
-        """Make the first cell count steps: its gates stand open, it reads nothing, and c grows by 1 / 1,500 a step."""
+    def set_clock(self) -> None:
+        """Make the first cell count steps: its gates are open, it has no input, and its c grows by 1 / 1,500 a step."""
         for weight in (self.input_weight, self.hidden_weight):
             weight[self._clock_rows] = 0
         rate = math.atanh(1 / CLOCK_STEPS)
         self.bias[self._clock_rows] = self.bias.new_tensor([OPEN, OPEN, rate, OPEN])
 
-    def hold_clock(self) -> None:
-        """Keep the gradients from the gates of the first cell; what reads the clock is trained."""
+    def freeze_clock(self) -> None:
+        """Zero the gradients of the first cell's gates; the weights that read its h are trained."""
         for weight in (self.input_weight, self.hidden_weight, self.bias):
             assert weight.grad is not None
             weight.grad[self._clock_rows] = 0
@@ -95,28 +95,28 @@ class MDNRNN(nn.Module):
     def step(self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor) -> tuple[LSTMState, Prediction]:
         """Absorb z [B, Nz], a [B, A] (as M sees it) and restart [B]; the state is zeroed first where restart is 1."""
         state = self.absorb(state, z, a, restart)
-        return state, self.predict(state.h)
+        return state, self.predict(state.h, z)
 
     def absorb(self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor) -> LSTMState:
-        """The state of `step`, without what M expects next: all that following a real world needs."""
-        state = state.kept(1 - restart.to(z.dtype))
+        """The state of `step`, without its prediction: all that following a real world needs."""
+        state = state.masked(1 - restart.to(z.dtype))
         gates = F.linear(self.inputs(z, a, restart), self.input_weight, self.bias)
         return cell(gates + F.linear(state.h, self.hidden_weight), state.c)
 
     def forward(self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor) -> tuple[LSTMState, Prediction]:
-        """`step` over a window: z [B, L, Nz], a [B, L, A], restart [B, L]; the Prediction is over [B, L]."""
+        """`step` over a sequence: z [B, L, Nz], a [B, L, A], restart [B, L]; the Prediction is over [B, L]."""
         state, hidden = self.unroll(state, z.transpose(0, 1), a.transpose(0, 1), restart.transpose(0, 1))
-        return state, self.predict(hidden.transpose(0, 1))
+        return state, self.predict(hidden.transpose(0, 1), z)
 
     def unroll(
         self, state: LSTMState, z: Tensor, a: Tensor, restart: Tensor, dtype: torch.dtype | None = None
     ) -> tuple[LSTMState, Tensor]:
-        """The LSTM alone over a window, time first: z [L, B, Nz], a [L, B, A], restart [L, B] to h [L, B, H].
+        """The LSTM alone over a sequence, time first: z [L, B, Nz], a [L, B, A], restart [L, B] to h [L, B, H].
 
         Matrices are multiplied, and h is returned, in `dtype` (default: the weights').
         """
         weights = self.input_weight, self.hidden_weight, self.bias
-        return lstm_window(self.inputs(z, a, restart), 1 - restart.to(z.dtype), state, *weights, dtype)
+        return lstm_sequence(self.inputs(z, a, restart), 1 - restart.to(z.dtype), state, *weights, dtype)
 
     def inputs(self, z: Tensor, a: Tensor, restart: Tensor) -> Tensor:
         """What enters the LSTM: [z, a] or [z, a, restart], [..., input_size]."""
@@ -125,24 +125,42 @@ class MDNRNN(nn.Module):
             parts.append(restart.to(z.dtype).unsqueeze(-1))
         return torch.cat(parts, -1)
 
-    def predict(self, h: Tensor) -> Prediction:
-        """The outputs for h [..., H] (after the step)."""
-        return self.split(F.linear(h, self.head_weight, self.head_bias))
+    def predict(self, h: Tensor, z: Tensor | None = None) -> Prediction:
+        """The outputs for h [..., H] (after the step), and the z [..., Nz] that it absorbed; see `split`."""
+        return self.split(F.linear(h, self.head_weight, self.head_bias), z)
 
-    def split(self, outputs: Tensor) -> Prediction:
-        """Name what outputs [..., output_size] mean."""
+    def split(self, outputs: Tensor, z: Tensor | None = None) -> Prediction:
+        """Name what outputs [..., output_size] mean, M having absorbed z [..., Nz].
+
+        Without z the mixtures of a residual M are of how far z moves.
+        """
         parts = self.parts(outputs)
         # K lies before Nz in memory, so that sums over K run along whole rows
         mixtures = parts["mixtures"].unflatten(-1, (3, self.config.mixtures, self.config.latent_size))
         logits, mean, log_std = mixtures.transpose(-1, -2).unbind(-3)
+        if self.config.residual and z is not None:
+            mean = mean + z.unsqueeze(-1)
         return Prediction(
             logits,
             mean,
             log_std,
             parts["done"].squeeze(-1) if "done" in parts else None,
-            parts["reward"].squeeze(-1) * self.reward_scale if "reward" in parts else None,
+            self.reward(parts["reward"], parts.get("done")) if "reward" in parts else None,
             parts.get("action"),
         )
+
+    def reward(self, outputs: Tensor, done_logit: Tensor | None) -> Tensor:
+        """The reward to be expected [...], in the world's own units, from the reward head's outputs [..., 1 or 2].
+
+        With an output for the end it is the mean of the two, by the chance of an end.
+        done_logit: [..., 1]; its odds are those of an end times the weight that ends have in training
+        """
+        rewards = outputs * self.reward_scale
+        if not self.config.end_reward:
+            return rewards.squeeze(-1)
+        assert done_logit is not None, "MemoryConfig lets no such M through"
+        chance = torch.sigmoid(done_logit.squeeze(-1) - math.log(DONE_WEIGHT))
+        return torch.lerp(rewards[..., 0], rewards[..., 1], chance)
 
     def parts(self, outputs: Tensor, axis: int = -1) -> dict[str, Tensor]:
         """Cut outputs [..., output_size] by `MemoryConfig.output_sizes`; mixtures are [..., 3 K Nz].

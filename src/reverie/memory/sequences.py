@@ -1,7 +1,7 @@
-"""Episodes as streams: what M trains on, without padding.
+"""Episodes as streams of sequences, without padding: what M trains on.
 
-An epoch lays all episodes end to end in a shuffled order, cuts that line into B streams of equal length, and each
-stream into windows. M's state is carried from a stream's window to its next one, and zeroed at a restart.
+An epoch lays all episodes end to end in a shuffled order and cuts that line into B streams of equal length. An update
+takes the next L steps of each stream. M's state is carried from update to update, and zeroed where an episode starts.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ if TYPE_CHECKING:
     from reverie.vision.latents import LatentEpisode, Latents
     from reverie.worlds.spec import ActionSpec
 
+HELD_OUT_EVERY = 20  # one episode in so many is never trained on; M's loss on those is logged as `held_out_*`
+
 
 @dataclass(frozen=True)
-class Window:
-    """L steps of B streams, float32; a step is (z, action) and what came of it, never across two episodes.
+class Sequences:
+    """L consecutive steps of B streams, float32. A step is (z, action) and its outcome; it never spans two episodes.
 
-    mu, logvar: [B, L, Nz] of the frame seen; next_mu, next_logvar: of the frame that followed
+    mu, logvar: [B, L, Nz] of the frame before the action; next_mu, next_logvar: of the frame after it
     action, next_action: [B, L, A] as M sees them; has_next: [B, L], 0 on an episode's last step
     restart: [B, L], 1 on an episode's first step
-    done: [B, L], 1 where the world ended the episode; 0 where it was cut off, whose end is not known
+    done: [B, L], 1 where the world ended the episode; 0 where a limit on its steps did
     reward: [B, L]
-    held: [B, L], for how many steps the next action goes on; fatal: [B, L], 1 where the world ended the episode by
-        then; both 0 where they were not asked for
-    begins: the state before this window is zero (the first window of an epoch)
+    hold_steps: [B, L], for how many steps the next action is repeated; hold_dies: [B, L], 1 where the world ends the
+        episode within them; both 0 unless they were asked for
+    begins: M's state before this update is zero (the first update of an epoch)
     """
 
     mu: np.ndarray
@@ -45,22 +47,24 @@ class Window:
     restart: np.ndarray
     done: np.ndarray
     reward: np.ndarray
-    held: np.ndarray
-    fatal: np.ndarray
+    hold_steps: np.ndarray
+    hold_dies: np.ndarray
     begins: bool
 
     def __repr__(self) -> str:
         streams, steps, latent_size = self.mu.shape
         sizes = f"streams={streams}, steps={steps}, latent_size={latent_size}, action_size={self.action.shape[2]}"
-        return f"Window({sizes}, begins={self.begins})"
+        return f"Sequences({sizes}, begins={self.begins})"
 
 
 class Streams:
-    """Windows by the number of their update: a pure function of (latents, sizes, seed, update).
+    """The sequences of each update: a pure function of (latents, sizes, seed, update).
 
-    `episodes` names the episodes to use, all by default; `holds` asks for how long actions are held. Where they hold
-    fewer steps than one batch, an epoch takes them several times. The steps that fill no whole window are left out of
-    an epoch, others each time.
+    batch_size: B; sequence_length: L
+    episodes: the numbers of the episodes to use, by default all; where they hold fewer steps than one update needs, an
+        epoch takes them several times
+    with_holds: count how long actions are held, which the survival head learns from
+    The steps that fill no whole sequence are left out of an epoch, others each time.
     Raises ReverieError where there is no step at all.
     """
 
@@ -69,10 +73,10 @@ class Streams:
         latents: Latents,
         actions: ActionSpec,
         batch_size: int,
-        window: int,
+        sequence_length: int,
         seed: int,
         episodes: Sequence[int] | None = None,
-        holds: bool = False,
+        with_holds: bool = False,
     ) -> None:
         wanted = None if episodes is None else set(episodes)
         entries = [e for e in latents.entries if e.steps > 0 and (wanted is None or e.index in wanted)]
@@ -80,21 +84,21 @@ class Streams:
             raise ReverieError(f"{latents!r} holds no step to train M on; collect episodes and encode them first")
         self._indices = np.array([entry.index for entry in entries])
         self._lengths = np.array([entry.steps for entry in entries])
-        self._actions, self._seed, self._holds = actions, seed, holds
-        self._streams, self._steps = batch_size, window
-        self._copies = -(-batch_size * window // int(self._lengths.sum()))
+        self._actions, self._seed, self._with_holds = actions, seed, with_holds
+        self._streams, self._steps = batch_size, sequence_length
+        self._copies = -(-batch_size * sequence_length // int(self._lengths.sum()))
         self._stream_length = self._copies * int(self._lengths.sum()) // batch_size
-        self.windows = self._stream_length // window
-        """Windows of an epoch."""
-        self._episode = lru_cache(2 * batch_size)(latents.episode)  # the next window goes on in the same ones
+        self.epoch_updates = self._stream_length // sequence_length
+        """Updates in an epoch."""
+        self._episode = lru_cache(2 * batch_size)(latents.episode)  # the next update goes on in the same ones
         self._epoch = lru_cache(1)(self._shuffled)
 
-    def window(self, update: int) -> Window:
-        """The window of update 0, 1, 2, ..."""
-        epoch, position = divmod(update, self.windows)
+    def sequences(self, update: int) -> Sequences:
+        """The sequences of update 0, 1, 2, ..."""
+        epoch, position = divmod(update, self.epoch_updates)
         first = position * self._steps
         streams = [self._stream(epoch, stream * self._stream_length + first) for stream in range(self._streams)]
-        return Window(
+        return Sequences(
             **{name: np.stack([stream[name] for stream in streams]) for name in streams[0]}, begins=position == 0
         )
 
@@ -106,7 +110,7 @@ class Streams:
 
     def _stream(self, epoch: int, start: int) -> dict[str, np.ndarray]:
         pieces = [
-            steps_of(self._episode(index), self._actions, first, last, self._holds)
+            steps_of(self._episode(index), self._actions, first, last, self._with_holds)
             for index, first, last in self._pieces(epoch, start, start + self._steps)
         ]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
@@ -122,60 +126,70 @@ class Streams:
 
 
 def steps_of(
-    episode: LatentEpisode, actions: ActionSpec, first: int, last: int, holds: bool = False
+    episode: LatentEpisode, actions: ActionSpec, first: int, last: int, with_holds: bool = False
 ) -> dict[str, np.ndarray]:
-    """Steps [first, last) of an episode as the arrays of a `Window`, without the B."""
+    """Steps [first, last) of an episode as the arrays of `Sequences`, without the B."""
     count, steps = len(episode.actions), np.arange(first, last)
-    seen = actions.for_memory(episode.actions[first : last + 1])
-    next_action = np.zeros((last - first, seen.shape[1]))
-    next_action[: len(seen) - 1] = seen[1:]
-    held = fatal = np.zeros(count + 1)
-    if holds:
-        held, fatal = _holds(actions.for_memory(episode.actions), episode.terminated)
+    encoded = actions.for_memory(episode.actions[first : last + 1])  # one more than the steps, for next_action
+    next_action = np.zeros((last - first, encoded.shape[1]))
+    next_action[: len(encoded) - 1] = encoded[1:]
+    hold_steps = hold_dies = np.zeros(count + 1)
+    if with_holds:
+        hold_steps, hold_dies = _holds(actions.for_memory(episode.actions), episode.terminated)
     arrays = {
         "mu": episode.mu[first:last],
         "logvar": episode.logvar[first:last],
         "next_mu": episode.mu[first + 1 : last + 1],
         "next_logvar": episode.logvar[first + 1 : last + 1],
-        "action": seen[: last - first],
+        "action": encoded[: last - first],
         "next_action": next_action,
         "has_next": steps + 1 < count,
         "restart": steps == 0,
         "done": (steps + 1 == count) & episode.terminated,
         "reward": episode.rewards[first:last],
-        "held": held[first + 1 : last + 1],
-        "fatal": fatal[first + 1 : last + 1],
+        "hold_steps": hold_steps[first + 1 : last + 1],
+        "hold_dies": hold_dies[first + 1 : last + 1],
     }
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
-def _holds(seen: np.ndarray, terminated: bool) -> tuple[np.ndarray, np.ndarray]:
-    """For how many steps each of an episode's actions [T, A] goes on, and whether the world ends it by then, [T + 1].
+def _holds(actions: np.ndarray, terminated: bool) -> tuple[np.ndarray, np.ndarray]:
+    """For how many steps each of an episode's actions [T, A] is repeated, and whether the world ends it then, [T + 1].
 
     The last of either is 0: no action follows the last one.
     """
-    count = len(seen)
-    changes = np.flatnonzero((seen[1:] != seen[:-1]).any(1)) + 1  # the steps on which another action begins
+    count = len(actions)
+    changes = np.flatnonzero((actions[1:] != actions[:-1]).any(1)) + 1  # the steps on which another action begins
     ends = np.append(changes, count)[np.searchsorted(changes, np.arange(count), side="right")]
     return np.append(ends - np.arange(count), 0), np.append((ends == count) & terminated, False)
 
 
-def split_episodes(latents: Latents, held_out_every: int) -> tuple[list[int], list[int]]:
-    """The episodes to train on and those held out: every `held_out_every`-th of a list of at least that many.
+def split_episodes(latents: Latents, held_out_every: int = HELD_OUT_EVERY) -> tuple[list[int], list[int]]:
+    """The episodes to train on and those held out: every 20th (none of fewer than 20), or every `held_out_every`-th.
 
-    The mirror images of the former are trained on, those of the latter are in neither list.
+    Mirror images of the first are trained on too. Those of the second are in neither list.
     """
     indices = [entry.index for entry in latents.entries if entry.steps > 0]
-    seen = [index for index in indices if index >= 0]
-    held_out = seen[held_out_every - 1 :: held_out_every] if held_out_every else []
-    unseen = {*held_out, *(-1 - index for index in held_out)}
-    return [index for index in indices if index not in unseen], held_out
+    originals = [index for index in indices if index >= 0]
+    held_out = originals[held_out_every - 1 :: held_out_every]
+    excluded = {*held_out, *(-1 - index for index in held_out)}
+    return [index for index in indices if index not in excluded], held_out
 
 
-def reward_scale(latents: Latents, episodes: Sequence[int]) -> float:
-    """The root mean square of the episodes' rewards; 1 where all are 0."""
-    total, count = 0.0, 0
+def reward_scale(latents: Latents, episodes: Sequence[int], ends: bool = False) -> float | tuple[float, float]:
+    """The root mean square of the episodes' rewards; 1 where all are 0.
+
+    ends: two of them, of the steps that the world did not end the episode on and of those that it did
+    """
+    usual, last = list[np.ndarray](), list[np.ndarray]()
     for index in episodes:
-        rewards = latents.episode(index).rewards.astype(np.float64)
-        total, count = total + float(np.square(rewards).sum()), count + len(rewards)
-    return float(np.sqrt(total / count)) if total > 0 else 1.0
+        episode = latents.episode(index)
+        cut = len(episode) - (ends and episode.terminated)
+        usual.append(episode.rewards[:cut])
+        last.append(episode.rewards[cut:])
+    scales = [_root_mean_square(np.concatenate(rewards)) for rewards in (usual, last)]
+    return (scales[0], scales[1]) if ends else scales[0]
+
+
+def _root_mean_square(rewards: np.ndarray) -> float:
+    return float(np.sqrt(np.square(rewards.astype(np.float64)).mean())) if rewards.any() else 1.0

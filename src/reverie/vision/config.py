@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from reverie.errors import ReverieError
 
-PixelWeight = Literal["none", "change"]
+PixelWeight = Literal["none", "change", "motion"]
 
 
 def _is_number(value: object) -> bool:
@@ -45,7 +45,7 @@ class VisionConfig:
     """Nz, the size of the latent vector z (the paper: 32 for the car, 64 for Doom)."""
     learning_rate: float = 1e-4
     """Adam's step size at the first update."""
-    final_learning_rate: float | None = None
+    min_lr: float | None = None
     """Step size at the last update, reached along half a cosine; None keeps `learning_rate` throughout."""
     batch_size: int = 100
     """Frames in one update."""
@@ -53,30 +53,30 @@ class VisionConfig:
     """Adam steps in all. 0 leaves V as it begins: at trained weights, where the run has any (`--from`)."""
     kl_tolerance: float = 0.5
     """Free nats for each latent dimension: below kl_tolerance * latent_size the KL term costs nothing."""
+    centred: bool = False
+    """V sees, and draws, how a frame differs from the mean frame, with a variance fitted to each batch's own error, so
+    that squared error and KL term balance themselves (Rybkin et al., 2021): what moves on a page that stays is drawn
+    from the first updates on. The paper's V sees and draws whole frames, with a variance of one half."""
     pixel_weight: PixelWeight = "none"
-    """"none" counts every pixel alike (the paper); "change" counts pixels that differ from the mean frame for more."""
-    change_weight: float = 60.0
-    """How much more, with pixel_weight "change": weight = 1 + change_weight * |x - mean frame|^2, scaled to mean 1."""
-    log_every: int = 20
-    """Updates between two rows of metrics.jsonl."""
-    checkpoint_every: int = 500
-    """Updates between two checkpoints."""
+    """"none" counts every pixel alike (the paper); "change" counts pixels that differ from the mean frame for more,
+    "motion" those that differ from the mean of the frames around, which are what happens in an episode"""
 
     def __post_init__(self) -> None:
-        for name in ("latent_size", "batch_size", "log_every", "checkpoint_every"):
+        for name in ("latent_size", "batch_size"):
             _require(name, getattr(self, name), "a whole number of at least 1", _is_count)
         _require("updates", self.updates, "a whole number of at least 0", _is_count_or_zero)
         _require("learning_rate", self.learning_rate, "a number over 0", _is_positive)
-        if self.final_learning_rate is not None:
-            _require("final_learning_rate", self.final_learning_rate, "a number over 0, or None", _is_positive)
+        if self.min_lr is not None:
+            _require("min_lr", self.min_lr, "a number over 0, or None", _is_positive)
         _require("kl_tolerance", self.kl_tolerance, "a number of at least 0", _is_not_negative)
-        _require("change_weight", self.change_weight, "a number of at least 0", _is_not_negative)
-        _require("pixel_weight", self.pixel_weight, "'none' or 'change'", lambda v: v in ("none", "change"))
+        _require(
+            "pixel_weight", self.pixel_weight, "'none', 'change' or 'motion'", lambda v: v in get_args(PixelWeight)
+        )
 
     def learning_rate_at(self, update: int) -> float:
-        """The step size of `update` (0 is the first): half a cosine from the first rate to the final one."""
-        if self.final_learning_rate is None or self.updates == 1:
+        """The step size of `update` (0 is the first): half a cosine from `learning_rate` down to `min_lr`."""
+        if self.min_lr is None or self.updates == 1:
             return self.learning_rate
         progress = update / (self.updates - 1)
         share = 0.5 * (1 + math.cos(math.pi * progress))
-        return self.final_learning_rate + share * (self.learning_rate - self.final_learning_rate)
+        return self.min_lr + share * (self.learning_rate - self.min_lr)

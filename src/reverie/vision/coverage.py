@@ -31,7 +31,7 @@ def coverage(latents: Latents, counts: Sequence[int]) -> list[int]:
     first = np.concatenate(projected[: counts[0]])
     middle, spread = first.mean(0), first.std(0)
     spread[spread == 0] = 1
-    cells = [np.unique(_cells((frames - middle) / spread)) for frames in projected]
+    cells = [np.unique(cells_of((frames - middle) / spread)) for frames in projected]
     return [len(np.unique(np.concatenate(cells[:count]))) for count in counts]
 
 
@@ -42,7 +42,7 @@ def _project(mu: np.ndarray) -> np.ndarray:
     return projected
 
 
-def _cells(standard: np.ndarray) -> np.ndarray:
+def cells_of(standard: np.ndarray) -> np.ndarray:
     """The number of each frame's cell, int64 [N], from its coordinates in standard deviations [N, PROJECTIONS]."""
     places = np.floor(standard / WIDTH).clip(-FARTHEST, FARTHEST).astype(np.int64) + FARTHEST
     numbers: np.ndarray = places @ (np.int64(2 * FARTHEST + 1) ** np.arange(PROJECTIONS))

@@ -32,6 +32,7 @@ from reverie.vision.latents import (
     write_part,
 )
 from reverie.vision.model import ConvVAE, fast_copy
+from reverie.workers.shards import SHARDS, Shards
 from reverie.worlds.spec import ActionSpec
 
 BATCH_FRAMES = 512
@@ -71,7 +72,7 @@ def encode_store(
     if not store.entries:
         raise ReverieError(f"{store.folder} holds no episodes; run `reverie collect` first")
     keep_freed_memory()
-    folder, fast = Path(folder), fast_copy(model)
+    folder, fast, shards = Path(folder), fast_copy(model), Shards(SHARDS, model.mu.weight.device)
     wanted = _parts(folder, store.entries[:first], _digest(model), mirror is not None)
     missing = [(path, part) for path, part in wanted.items() if not _is_there(path, part)]
     entries = [entry for _, part in missing for entry in part.entries]
@@ -80,13 +81,11 @@ def encode_store(
     episodes = _read_ahead(store, [_source(entry) for entry in entries])
     with progress(total, "V: encoding", "frames", total - to_do) as bar:
         for path, part in missing:
-            encoded = []
-            for entry in part.entries:
-                episode = next(episodes)
-                if mirror is not None and entry.index < 0:
-                    episode = _mirrored(episode, mirror)
-                encoded.append(encode_episode(fast, episode))
-                bar.advance(len(episode.frames))
+            encoded = list[LatentEpisode]()
+            for group in _groups(part.entries):
+                shown = [_shown(next(episodes), entry, mirror) for entry in group]
+                encoded += shards.map(lambda episode: encode_episode(fast, episode), shown)
+                bar.advance(sum(len(episode.frames) for episode in shown))
             write_part(path, part, encoded)
     for path in {*folder.glob("part-*.safetensors"), *folder.glob("mirrored-*.safetensors")} - set(wanted):
         path.unlink()
@@ -107,12 +106,12 @@ def _split(frames: np.ndarray) -> list[np.ndarray]:
 
 def _parts(folder: Path, entries: Sequence[Entry], vision: str, mirror: bool) -> dict[Path, Part]:
     """The store's episodes by index, 64 to a part, and their mirror images likewise."""
-    found = {}
+    parts = {}
     for mirrored in (False, True) if mirror else (False,):
         for number, start in enumerate(range(0, len(entries), PART_EPISODES)):
             listed = tuple(_latent_entry(entry, mirrored) for entry in entries[start : start + PART_EPISODES])
-            found[part_path(folder, number, mirrored)] = Part(vision, listed)
-    return found
+            parts[part_path(folder, number, mirrored)] = Part(vision, listed)
+    return parts
 
 
 def _latent_entry(entry: Entry, mirrored: bool) -> LatentEntry:
@@ -123,6 +122,16 @@ def _latent_entry(entry: Entry, mirrored: bool) -> LatentEntry:
 def _source(entry: LatentEntry) -> int:
     """The store's index of the episode that an entry shows, as it is or in a mirror."""
     return entry.index if entry.index >= 0 else -1 - entry.index
+
+
+def _groups(entries: Sequence[LatentEntry]) -> list[Sequence[LatentEntry]]:
+    """As many at a time as threads can encode."""
+    return [entries[first : first + SHARDS] for first in range(0, len(entries), SHARDS)]
+
+
+def _shown(episode: Episode, entry: LatentEntry, mirror: ActionSpec | None) -> Episode:
+    """The episode, or its mirror image where that is the entry's."""
+    return _mirrored(episode, mirror) if mirror is not None and entry.index < 0 else episode
 
 
 def _mirrored(episode: Episode, actions: ActionSpec) -> Episode:

@@ -166,8 +166,8 @@ def read_part(path: Path) -> Part:
         raise DamagedFileError(f"{path} is no part of latents ({error!s:.300}); {AGAIN}") from None
 
 
-def _entry(found: Any) -> LatentEntry:
-    entry = LatentEntry(**found)
+def _entry(data: Any) -> LatentEntry:
+    entry = LatentEntry(**data)
     kinds = {"index": int, "steps": int, "total_reward": float, "terminated": bool, "sha256": str}
     for name, kind in kinds.items():
         if type(getattr(entry, name)) is not kind:

@@ -1,7 +1,7 @@
 """Some of V's convolutions in forms that a processor computes two to four times faster.
 
 Each takes the layer that holds the parameters and returns what that layer would. Measured on two cores
-in bf16 at batch 100 against torch's own path: docs/vision.md.
+in bf16 at batch 100 against torch's own path: docs/notebook/measurements.md.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import torch
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
-from reverie.files.training import pack, require_same, unpack
+from reverie.files.training import checkpoint_interval, log_interval, pack, require_same, unpack
 from reverie.files.weights import read_weights
 from reverie.hardware import keep_freed_memory
 from reverie.progress import progress
@@ -22,8 +22,11 @@ from reverie.vision.frames import to_input
 from reverie.vision.loss import change_weights
 from reverie.vision.model import ConvVAE, fast_copy, initialise
 from reverie.workers.seeds import torch_seed
+from reverie.workers.shards import Shards
 
 MEAN_FRAME_BATCHES = 50
+CHANGE_WEIGHT = 60.0  # of pixel_weight "change": a pixel counts 1 + 60 * |x - mean frame|^2, scaled to a mean of 1
+LONGEST_INTERVAL = 500  # updates between two checkpoints
 
 
 class Batches(Protocol):
@@ -31,6 +34,9 @@ class Batches(Protocol):
 
     def batch(self, update: int) -> np.ndarray:
         """Frames uint8 [B, 64, 64, 3] of the update, which counts from 0."""
+
+    def batch_with_means(self, update: int) -> tuple[np.ndarray, np.ndarray]:
+        """Those frames, and for each of them the mean of the frames around it."""
 
 
 def train_vision(
@@ -40,49 +46,62 @@ def train_vision(
     seed: int,
     device: torch.device | str = "cpu",
     start: ConvVAE | None = None,
+    checkpoint_every: int | None = None,
 ) -> ConvVAE:
     """Train V, with checkpoints and metrics.jsonl in `folder`; goes on from the last checkpoint there.
 
     An update is a pure function of the weights, Adam's moments, `seed` and its number, so a run that was killed ends
-    with the same bits as one that was not (on the same kind of processor, with as many threads).
+    with the same bits as one that was not, on any number of cores of the same kind of processor.
     start: the weights to begin at (an earlier round's V), None for random ones
+    checkpoint_every: updates between two checkpoints; None: a twentieth of them all, at most 500
     Raises ReverieError where the loss is not finite or `folder` holds a training with other settings.
     """
     keep_freed_memory()
     model, optimizer = _new(config, seed, device)
+    mean = mean_frame(batches, device) if config.centred or config.pixel_weight == "change" else None
     if start is not None:
         model.load_state_dict(start.state_dict())
+    elif config.centred:
+        model.mean_frame = mean
     done = _resume(Path(folder), model, optimizer, config, seed)
     if done == config.updates:
         if config.updates == 0:
             save_checkpoint(folder, Checkpoint(0, pack(model, optimizer), _state(config, seed)))
         return model
     fast = fast_copy(model)  # does the arithmetic; `model` keeps the float32 weights, too fine for bf16 to add up
-    mean = mean_frame(batches, device) if config.pixel_weight == "change" else None
     log = MetricsLog(Path(folder) / "metrics.jsonl", resume_step=done)
-    size = config.batch_size
+    size, log_every = config.batch_size, log_interval(config.updates)
+    checkpoint_every = checkpoint_every or checkpoint_interval(config.updates, LONGEST_INTERVAL)
+    shards, moves = Shards(size, device), config.pixel_weight == "motion"
+
+    def loss_of(part: tuple[np.ndarray, np.ndarray, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        frames, around, noise = part
+        x = to_input(frames, device)
+        still = to_input(around, device) if moves else mean if config.pixel_weight == "change" else None
+        weight = None if still is None else change_weights(x, still, CHANGE_WEIGHT)
+        return fast.loss(x, noise.to(device), config.kl_tolerance, weight, config.centred)
+
     with log, progress(config.updates * size, "V: training", "frames", done * size) as bar:
         for update in range(done, config.updates):
-            x = to_input(batches.batch(update), device)
-            noise = _noise(seed, update, (size, config.latent_size)).to(device)
-            weight = change_weights(x, mean, config.change_weight) if mean is not None else None
-            loss, metrics = fast.loss(x, noise, config.kl_tolerance, weight)
-            if not math.isfinite(loss.item()):
-                raise ReverieError(_not_finite(loss.item(), update, config))
-
-            fast.zero_grad()
-            loss.backward()
-            _copy_gradients(fast, model)
+            noise = _noise(seed, update, (size, config.latent_size))
+            drawn = batches.batch_with_means(update) if moves else (batches.batch(update),) * 2
+            frames, around = (np.split(each, shards.count) for each in drawn)
+            parts = list(zip(frames, around, noise.split(shards.size), strict=True))
+            gradients, metrics = shards.gradients(list(fast.parameters()), loss_of, parts)
+            values = {name: float(np.mean([part[name].item() for part in metrics])) for name in metrics[0]}
+            if not math.isfinite(values["loss"]):
+                raise ReverieError(_not_finite(values["loss"], update, config))
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter.grad = gradient
             rate = optimizer.param_groups[0]["lr"] = config.learning_rate_at(update)
             optimizer.step()
             _copy_weights(model, fast)
 
             step, last = update + 1, update + 1 == config.updates
-            values = {name: value.item() for name, value in metrics.items()}
             bar.advance(size, **values)
-            if step % config.log_every == 0 or last:
+            if step % log_every == 0 or last:
                 log.append(step=step, **values, learning_rate=rate, frames_per_second=bar.rate)
-            if step % config.checkpoint_every == 0 or last:
+            if step % checkpoint_every == 0 or last:
                 save_checkpoint(folder, Checkpoint(step, pack(model, optimizer), _state(config, seed)))
     return model
 
@@ -96,7 +115,7 @@ def load_vision(path: str | Path) -> ConvVAE:
     heads = weights.arrays.get("model.mu.weight", np.empty(0)).shape[:1]  # no more memory than the arrays take
     if type(size) is not int or size < 1 or heads != (size,):
         raise DamagedFileError(f"{path} holds no V: its latent_size is {size!r:.50}; restore it from a copy")
-    model = ConvVAE(size)
+    model = ConvVAE(size, centred="model.mean_frame" in weights.arrays)
     unpack(weights.arrays, model, source=path)
     return model
 
@@ -108,7 +127,7 @@ def mean_frame(batches: Batches, device: torch.device | str = "cpu") -> torch.Te
 
 
 def _new(config: VisionConfig, seed: int, device: torch.device | str) -> tuple[ConvVAE, torch.optim.Adam]:
-    model = ConvVAE(config.latent_size)
+    model = ConvVAE(config.latent_size, config.centred)
     initialise(model, torch.Generator().manual_seed(torch_seed(seed, "vision", "weights")))
     model.to(device)
     return model, torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
@@ -126,10 +145,7 @@ def _resume(folder: Path, model: ConvVAE, optimizer: torch.optim.Optimizer, conf
 
 def _state(config: VisionConfig, seed: int) -> dict[str, Any]:
     """What decides a training's result, as JSON."""
-    settings = asdict(config)
-    for name in ("log_every", "checkpoint_every"):
-        del settings[name]
-    return settings | {"seed": seed}
+    return asdict(config) | {"seed": seed}
 
 
 def _noise(seed: int, update: int, shape: tuple[int, int]) -> torch.Tensor:
@@ -142,12 +158,6 @@ def _noise(seed: int, update: int, shape: tuple[int, int]) -> torch.Tensor:
 def _copy_weights(source: ConvVAE, target: ConvVAE) -> None:
     for weight, copied in zip(source.parameters(), target.parameters(), strict=True):
         copied.copy_(weight)
-
-
-def _copy_gradients(source: ConvVAE, target: ConvVAE) -> None:
-    for computed, weight in zip(source.parameters(), target.parameters(), strict=True):
-        assert computed.grad is not None
-        weight.grad = computed.grad.float()
 
 
 def _not_finite(loss: float, update: int, config: VisionConfig) -> str:
