@@ -1,30 +1,52 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from reverie.controller.config import ControllerConfig
 from reverie.errors import ReverieError
 
 
-@pytest.mark.parametrize(("features", "size"), [("z", 32), ("zh", 288), ("zch", 544)])
-def test_feature_size_without_what_m_expects(features: str, size: int) -> None:
-    assert ControllerConfig(features=features).feature_size(32, 256) == size
+@pytest.mark.parametrize(
+    ("inputs", "size"),
+    [
+        ("z", 32),
+        ("z h", 288),
+        ("z c h", 544),
+        ("z h action", 291),
+        ("z c h action", 547),
+        ("z h survival", 300),
+        ("z c h survival", 556),
+    ],
+)
+def test_feature_size_counts_what_c_sees(inputs: str, size: int) -> None:
+    config = ControllerConfig(inputs=inputs.split())  # type: ignore[arg-type]
+    assert config.feature_size(32, 256, 3, 12) == size
+    assert config.needs_memory == (inputs != "z")
+    assert config == ControllerConfig(inputs=tuple(inputs.split()))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("features", "size"), [("zh", 288), ("zha", 291), ("zcha", 547), ("zho", 300), ("zcho", 556)])
-def test_what_m_expects_of_c_counts_where_c_sees_it(features: str, size: int) -> None:
-    assert ControllerConfig(features=features).feature_size(32, 256, 3, 12) == size
-
-
-BROKEN = [
-    ({"kind": "deep"}, "controller kind is 'deep'; expected linear or hidden"),
-    ({"features": "hz"}, "controller features are 'hz'; expected z, zh, zch, zha, zcha, zho or zcho"),
-    ({"hidden_size": 0}, "controller hidden_size is 0; expected at least 1"),
+ORDER = "expected z and any of h, c, action, survival, each once, in the order z, c, h, action, survival"
+BROKEN: list[tuple[dict[str, Any], str]] = [
+    ({"inputs": ("h", "z")}, f"controller.inputs are ['h', 'z'], {ORDER}"),
+    ({"inputs": ("z", "h", "h")}, f"controller.inputs are ['z', 'h', 'h'], {ORDER}"),
+    ({"inputs": ("h",)}, f"controller.inputs are ['h'], {ORDER}"),
+    ({"inputs": ("z", "x")}, f"controller.inputs are ['z', 'x'], {ORDER}"),
+    (
+        {"inputs": ("z", "h", "action", "survival")},
+        "controller.inputs hold action and survival, expected at most one of M's heads",
+    ),
+    (
+        {"inputs": ("z", "c")},
+        "controller.inputs are ['z', 'c'], expected h beside anything that M gives",
+    ),
+    ({"hidden_size": -1}, "controller.hidden_size is -1, expected 0 (linear) or more"),
 ]
 
 
 @pytest.mark.parametrize(("values", "message"), BROKEN)
-def test_refuses(values: dict, message: str) -> None:
+def test_refuses(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ReverieError) as error:
         ControllerConfig(**values)
     assert str(error.value) == message

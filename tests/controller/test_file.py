@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from reverie.worlds.spec import ActionSpec
 
 
 @pytest.mark.parametrize(
-    "config", [ControllerConfig(), ControllerConfig("hidden", "zch", 7, bias=False, sample_z=False)]
+    "config", [ControllerConfig(), ControllerConfig(("z", "c", "h"), 7, bias=False, sample_z=False)]
 )
 @pytest.mark.parametrize("actions", [ActionSpec("driving", 3), ActionSpec("discrete", 4)], ids=lambda a: a.kind)
 def test_round_trip(config: ControllerConfig, actions: ActionSpec, tmp_path: Path) -> None:
@@ -28,17 +29,24 @@ def test_round_trip(config: ControllerConfig, actions: ActionSpec, tmp_path: Pat
     assert (loaded.config, loaded.feature_size, loaded.actions) == (config, 11, actions)
 
 
-def test_reads_a_file_from_before_z_had_a_choice(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("section", "changes", "fault"),
+    [
+        ("config", {"sample_z": 1}, "its bias, sample_z and categorical are (True, 1, False)"),
+        ("config", {"hidden_size": 2.0}, "its sizes are (3, 11) and 2.0"),
+        ("actions", {"size": 0}, "its sizes are (0, 11) and 0"),
+        ("actions", {"kind": "flying"}, "its actions are 'flying'"),
+        ("config", {"inputs": ["h"]}, "controller.inputs are ['h'], expected z and any of h, c, action, survival"),
+        ("config", {"layers": 3}, "ControllerConfig.__init__() got an unexpected keyword argument 'layers'"),
+    ],
+)
+def test_refuses_a_shape_that_no_c_has(section: str, changes: dict, fault: str, tmp_path: Path) -> None:
     shape = {"config": asdict(ControllerConfig()), "feature_size": 11, "actions": asdict(ActionSpec("driving", 3))}
-    del shape["config"]["sample_z"]  # type: ignore[attr-defined]
     save_arrays(tmp_path / "best.safetensors", {"params": np.zeros(36)}, {"shape": json.dumps(shape)})
-    assert load_controller(tmp_path / "best.safetensors")[0].config.sample_z
-    del shape["config"]["categorical"]  # type: ignore[attr-defined]
+    assert load_controller(tmp_path / "best.safetensors")[0].config == ControllerConfig()
+    shape[section] |= changes  # type: ignore[operator]
     save_arrays(tmp_path / "best.safetensors", {"params": np.zeros(36)}, {"shape": json.dumps(shape)})
-    assert not load_controller(tmp_path / "best.safetensors")[0].config.categorical
-    shape["config"]["sample_z"] = 1  # type: ignore[index]
-    save_arrays(tmp_path / "best.safetensors", {"params": np.zeros(36)}, {"shape": json.dumps(shape)})
-    with pytest.raises(DamagedFileError, match=r"sample_z and categorical \(True, 1, False\)"):
+    with pytest.raises(DamagedFileError, match=re.escape(fault)):
         load_controller(tmp_path / "best.safetensors")
 
 

@@ -11,10 +11,10 @@ from reverie.worlds.spec import ActionKind, ActionSpec
 
 DRIVING = ActionSpec("driving", 3)
 PAPER = [
-    (ControllerConfig(features="zh"), 32 + 256, DRIVING, 867),
-    (ControllerConfig(features="zch", bias=False), 64 + 512 + 512, ActionSpec("three-way", 1), 1_088),
-    (ControllerConfig(features="z"), 32, DRIVING, 99),
-    (ControllerConfig(kind="hidden", features="z"), 32, DRIVING, 1_443),
+    (ControllerConfig(inputs=("z", "h")), 32 + 256, DRIVING, 867),
+    (ControllerConfig(inputs=("z", "c", "h"), bias=False), 64 + 512 + 512, ActionSpec("three-way", 1), 1_088),
+    (ControllerConfig(inputs=("z",)), 32, DRIVING, 99),
+    (ControllerConfig(inputs=("z",), hidden_size=40), 32, DRIVING, 1_443),
 ]
 
 
@@ -26,7 +26,7 @@ def test_parameter_counts_are_the_papers(config: ControllerConfig, size: int, ac
 def plain_outputs(config: ControllerConfig, params: np.ndarray, x: np.ndarray, outputs: int) -> np.ndarray:
     """One candidate on one feature vector, in float64, one number at a time; the outputs before tanh or argmax."""
     numbers = iter(params.tolist())
-    sizes = [config.hidden_size, outputs] if config.kind == "hidden" else [outputs]
+    sizes = [config.hidden_size, outputs] if config.hidden_size else [outputs]
     for layer, width in enumerate(sizes):
         x = np.tanh(x) if layer else x
         weight = [[next(numbers) for _ in range(width)] for _ in range(len(x))]
@@ -36,11 +36,11 @@ def plain_outputs(config: ControllerConfig, params: np.ndarray, x: np.ndarray, o
     return x
 
 
-@pytest.mark.parametrize("kind", ["linear", "hidden"])
+@pytest.mark.parametrize("hidden_size", [0, 5])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("actions", [ActionSpec("continuous", 2), ActionSpec("discrete", 4)], ids=lambda a: a.kind)
-def test_act_matches_a_plain_float64_loop(kind: str, bias: bool, actions: ActionSpec) -> None:
-    config = ControllerConfig(kind=kind, hidden_size=5, bias=bias)
+def test_act_matches_a_plain_float64_loop(hidden_size: int, bias: bool, actions: ActionSpec) -> None:
+    config = ControllerConfig(hidden_size=hidden_size, bias=bias)
     controller = Controller(config, 6, actions)
     rng = np.random.default_rng(3)
     params, features = rng.normal(size=(3, controller.parameter_count)), rng.normal(size=(3, 4, 6))
@@ -52,11 +52,11 @@ def test_act_matches_a_plain_float64_loop(kind: str, bias: bool, actions: Action
             np.testing.assert_allclose(acted[p, e].numpy(), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["linear", "hidden"])
-def test_a_categorical_c_has_an_output_for_each_way(kind: str) -> None:
-    config = ControllerConfig(kind=kind, hidden_size=5, categorical=True)
+@pytest.mark.parametrize("hidden_size", [0, 5])
+def test_a_categorical_c_has_an_output_for_each_way(hidden_size: int) -> None:
+    config = ControllerConfig(hidden_size=hidden_size, categorical=True)
     controller = Controller(config, 6, ActionSpec("three-way", 1))
-    assert (controller.output_size, controller.parameter_count) == (3, 21 if kind == "linear" else 53)
+    assert (controller.output_size, controller.parameter_count) == (3, 53 if hidden_size else 21)
     rng = np.random.default_rng(3)
     params, features = rng.normal(size=(2, controller.parameter_count)), rng.normal(size=(2, 40, 6))
     acted = controller.act(torch.tensor(params).float(), torch.tensor(features).float())
@@ -104,4 +104,4 @@ def test_refuses_no_features() -> None:
 
 
 def test_prints_its_sizes() -> None:
-    assert repr(Controller(ControllerConfig(), 288, DRIVING)) == "Controller(linear, 288 -> 3, n=867)"
+    assert repr(Controller(ControllerConfig(), 288, DRIVING)) == "Controller(288 -> 3, n=867)"

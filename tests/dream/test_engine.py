@@ -1,123 +1,143 @@
-"""Whole dreams: the engine against MDNRNN.step, exactness, what is shared and what is not, and the user's mistakes."""
+"""Whole dreams: against one by the book, exactness, what is shared and what is not, and the user's mistakes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from reverie.controller.config import ControllerConfig
-from reverie.controller.senses import features
 from reverie.dream.config import DreamConfig
-from reverie.dream.engine import DreamEngine, dream_returns
+from reverie.dream.engine import Dream, DreamEngine, open_loop
 from reverie.dream.noise import EpisodeNoise
+from reverie.dream.replay import ReplayStarts
 from reverie.errors import ReverieError
-from reverie.memory.mixture import sample
+from reverie.memory.lstm import LSTMState
 from reverie.memory.model import MDNRNN
+from reverie.play.loop import Limits, Population, play
 from reverie.worlds.spec import ActionSpec, WorldSpec
 from tests.dream import parts
 
-
-@torch.no_grad()
-def plain_dream(
-    engine: DreamEngine, model: MDNRNN, params: np.ndarray, seed: int, beside: MDNRNN | None = None
-) -> tuple[float, int]:
-    """One dream by the book, a batch of one: C acts, M steps, the mixture is sampled; C sees the state of `beside`."""
-    spec, config = engine.spec, engine.config
-    noise = EpisodeNoise(seed)
-    z = torch.from_numpy(engine.starts.draw(noise.start))[None]
-    state, total = model.initial_state(1), 0.0
-    followed = None if beside is None else beside.initial_state(1)
-    weights = torch.as_tensor(params, dtype=torch.float32)[None]
-    for step in range(engine.max_steps):
-        seen = features(engine.controller.config, z, followed or state)
-        felt = spec.actions.for_memory(engine.controller.act(weights, seen[None])[0])
-        draws = noise.draw(1, engine.starts.latent_size)
-        restart = torch.tensor([float(step == 0)])
-        if beside is not None and followed is not None:
-            followed = beside.absorb(followed, z, felt, restart)
-        state, said = model.step(state, z, felt, restart)
-        uniform, normal = torch.from_numpy(draws.component), torch.from_numpy(draws.spread)
-        z = sample(said.logits, said.mean, said.log_std, config.temperature, uniform, normal)
-        total += spec.repeat if spec.reward == "survival" else float(said.reward)
-        odds = torch.exp(said.done_logit) / (10 if config.done == "calibrated" else 1)  # the weight in M's training
-        probability = odds / (1 + odds)
-        if probability > (0.5 if config.done == "cutoff" else float(draws.ending[0])):
-            return total, step + 1
-    return total, engine.max_steps
+SEEDS = range(5)
+FIRST, SECOND, THIRD = parts.memory(), parts.memory(11), parts.memory(12)
+PAID: dict[str, Any] = {"spec": parts.PREDICTED}
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize(
-    ("spec", "done"),
-    list(product([parts.SURVIVAL, parts.REPEATED, parts.PREDICTED], ["sample", "cutoff", "calibrated"])),
-)
-def test_dreams_follow_the_plain_step(spec: WorldSpec, done: str, compiled: bool) -> None:
-    model = parts.memory(done_bias={"sample": -6.0, "calibrated": -4.0, "cutoff": -4.0}[done])
-    config = DreamConfig(temperature=1.1, done=done)  # type: ignore[arg-type]
-    engine = parts.engine(spec, config, compiled=compiled, model=model)
-    params = parts.candidates(engine.controller)
-    returns, steps = dream_returns(engine, params, range(5))
-    expected = [[plain_dream(engine, model, candidate, seed) for seed in range(5)] for candidate in params]
-    assert len(set(steps.ravel())) >= 5
-    np.testing.assert_array_equal(steps, [[length for _, length in row] for row in expected])
-    np.testing.assert_allclose(returns, [[total for total, _ in row] for row in expected], rtol=1e-3, atol=1e-3)
+def sees(*inputs: str, **more: Any) -> ControllerConfig:
+    return ControllerConfig(inputs=inputs, **more)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("kind", ["zh", "zch"])
-def test_another_memory_follows_the_dreams_for_c(kind: Literal["zh", "zch"], compiled: bool) -> None:
-    model, other = parts.memory(), parts.memory(seed=11)
-    chosen = ControllerConfig(features=kind)
-    engine = parts.engine(compiled=compiled, model=model, chosen=chosen, beside=other)
-    params = parts.candidates(engine.controller)
-    _, steps = dream_returns(engine, params, range(5))
-    expected = [[plain_dream(engine, model, candidate, seed, other)[1] for seed in range(5)] for candidate in params]
-    np.testing.assert_array_equal(steps, expected)
-    _, alone = dream_returns(parts.engine(compiled=compiled, model=model, chosen=chosen), params, range(5))
-    assert (steps != alone).any()
+def moments(memories: int) -> ReplayStarts:
+    """Starts inside episodes, with made-up states of so many Ms."""
+    first, drawn = parts.starts(), torch.Generator().manual_seed(1)
+    states = [torch.randn(len(first), parts.HIDDEN, generator=drawn) for _ in range(2 * memories)]
+    return ReplayStarts(first.mu, first.logvar, tuple(map(LSTMState, states[::2], states[1::2])))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_memory_that_follows_itself_changes_nothing(dtype: torch.dtype) -> None:
-    model = parts.memory()
-    engine, plain = (parts.engine(dtype=dtype, model=model, beside=beside) for beside in (model, None))
-    params = parts.candidates(engine.controller, 9)
-    np.testing.assert_array_equal(dream_returns(engine, params, range(7)), dream_returns(plain, params, range(7)))
+def small(kind: str, size: int, **changes: Any) -> dict[str, Any]:
+    spec = WorldSpec("small", ActionSpec(kind, size), "predicted", 30)  # type: ignore[arg-type]
+    return {"spec": spec, "model": parts.memory(action_size=size, **changes)}
 
 
-CONTROLLERS = {
-    "z": (ControllerConfig(features="z"), ActionSpec("driving", 3)),
-    "zch without bias": (ControllerConfig(features="zch", bias=False), ActionSpec("three-way", 1)),
-    "hidden": (ControllerConfig(kind="hidden", hidden_size=7), ActionSpec("continuous", 2)),
-    "discrete": (ControllerConfig(), ActionSpec("discrete", 4)),
+BY_TERMINATION = {
+    f"{spec.reward} {spec.repeat}, {termination}": (
+        {"spec": spec, "config": DreamConfig(1.1, termination), "model": parts.memory(done_bias=bias)},
+        1,
+    )
+    for spec, (termination, bias) in product(
+        (parts.SURVIVAL, parts.REPEATED, parts.PREDICTED),
+        (("sample", -6.0), ("calibrated", -4.0), ("threshold", -4.0)),
+    )
+}
+# what the engine is made with, and how many Ms there are: M itself, the one whose state C sees, the others
+CASES: dict[str, tuple[dict[str, Any], int]] = {
+    **BY_TERMINATION,  # type: ignore[dict-item]
+    "z": (PAID | {"inputs": sees("z")}, 1),
+    "a hidden layer": (PAID | {"inputs": sees("z", "h", hidden_size=7)}, 1),
+    "z, c, h, no bias, three ways": (small("three-way", 1) | {"inputs": sees("z", "c", "h", bias=False)}, 1),
+    "categorical": (small("three-way", 1) | {"inputs": sees("z", "h", categorical=True)}, 1),
+    "discrete": (small("discrete", 4), 1),
+    "continuous": (small("continuous", 2), 1),
+    "the next action": (
+        PAID | {"model": parts.memory(action_head=True), "inputs": sees("z", "c", "h", "action")},
+        1,
+    ),
+    "survival": (
+        small("three-way", 1, survival_head=(2, 4)) | {"inputs": sees("z", "h", "survival")},
+        1,
+    ),
+    "another M seen": (PAID | {"inputs": sees("z", "c", "h"), "seen": SECOND}, 2),
+    "dropout": (PAID | {"dropout": 0.3}, 1),
+    "disagreement": (PAID | {"penalty": 0.7, "others": (SECOND, THIRD)}, 3),
+    "begun inside": (PAID | {"begin": moments(3), "seen": SECOND, "penalty": 0.7, "others": (THIRD,)}, 3),
+    "no restart input": (PAID | {"model": parts.memory(restart_input=False)}, 1),
+    "no done head": (PAID | {"model": parts.memory(done_head=False)}, 1),
 }
 
 
-@pytest.mark.parametrize(("chosen", "actions"), CONTROLLERS.values(), ids=CONTROLLERS)
-def test_every_controller_acts_as_it_does_alone(chosen: ControllerConfig, actions: ActionSpec) -> None:
-    spec = WorldSpec("small", actions, "predicted", 12)
-    model = parts.memory(action_size=actions.size)
-    engine = parts.engine(spec, model=model, chosen=chosen)
-    params = parts.candidates(engine.controller)
-    returns, steps = dream_returns(engine, params, [3, 4])
-    expected = [[plain_dream(engine, model, candidate, seed) for seed in (3, 4)] for candidate in params]
-    np.testing.assert_array_equal(steps, [[length for _, length in row] for row in expected])
-    np.testing.assert_allclose(returns, [[total for total, _ in row] for row in expected], rtol=1e-3, atol=1e-3)
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("case", CASES)
+def test_dreams_are_those_of_the_book(case: str, compiled: bool) -> None:
+    """The compiled kernel and the eager one, C's too, against one step of plain modules at a time."""
+    settings, count = CASES[case]
+    settings = {"model": FIRST} | settings
+    engine = parts.engine(**settings, compiled=compiled)
+    assert (engine.kernel is not None) == compiled
+    models: list[MDNRNN] = [settings["model"], SECOND, THIRD][:count]
+    params = parts.candidates(engine)
+    returns, steps = parts.dream_returns(engine, params, SEEDS, compiled=compiled)
+
+    def plain(candidate: np.ndarray, seed: int) -> tuple[float, int, float]:
+        begins: list[LSTMState] = []
+        if isinstance(engine.starts, ReplayStarts):
+            place = engine.starts.draw(EpisodeNoise(seed).start)[0]
+            begins = [LSTMState(h[place][None], c[place][None]) for h, c in engine.starts.hidden]
+        doubters = (0, 2) if "others" in settings and "seen" in settings else None
+        return parts.plain_dream(engine, models, candidate, seed, int("seen" in settings), begins, doubters)
+
+    book = [[plain(candidate, seed) for seed in SEEDS] for candidate in params]
+    np.testing.assert_array_equal(steps, [[length for _, length, _ in row] for row in book])
+    expected = [[total - engine.penalty * doubt for total, _, doubt in row] for row in book]
+    np.testing.assert_allclose(returns, expected, rtol=1e-3, atol=1e-3)
+    assert len(set(steps.ravel())) >= (5 if case in BY_TERMINATION else 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_guards_nothing_changes_no_bit(dtype: torch.dtype) -> None:
+    """An M that follows itself for C to see; others that agree are free."""
+    plain = parts.engine(parts.PREDICTED, dtype=dtype, model=FIRST)
+    params = parts.candidates(plain, 9)
+    expected = parts.dream_returns(plain, params, range(7))
+    seen = parts.dream_returns(parts.engine(parts.PREDICTED, dtype=dtype, model=FIRST, seen=FIRST), params, range(7))
+    agreed = parts.dream_returns(
+        parts.engine(parts.PREDICTED, dtype=dtype, model=FIRST, penalty=5.0, others=(FIRST,)), params, range(7)
+    )
+    again = parts.dream_returns(parts.engine(parts.PREDICTED, dtype=dtype, model=FIRST), params, range(7))
+    for found in (seen, again):
+        assert found.returns.tobytes() == expected.returns.tobytes()
+        assert found.steps.tobytes() == expected.steps.tobytes()
+    np.testing.assert_array_equal(agreed.steps, expected.steps)
+    np.testing.assert_allclose(agreed.returns, expected.returns, atol=1e-3)
+
+
+def test_guards_change_what_is_dreamt() -> None:
+    params = parts.candidates(parts.engine(), 4)
+    plain = parts.dream_returns(parts.engine(), params, SEEDS).steps
+    for change in ({"seen": SECOND}, {"dropout": 0.3}, {"begin": moments(1)}):
+        assert (parts.dream_returns(parts.engine(**change), params, SEEDS).steps != plain).any(), change
 
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_bfloat16_keeps_the_distribution(compiled: bool) -> None:
     """Dreams are chaotic, so single ones part from float32; over many, lengths and returns agree."""
-    model = parts.memory()
-    fast = parts.engine(parts.PREDICTED, dtype=torch.bfloat16, compiled=compiled, model=model)
-    plain = parts.engine(parts.PREDICTED, compiled=False, model=model)
-    params = parts.candidates(fast.controller, 8)
-    ours, exact = (dream_returns(engine, params, range(100)) for engine in (fast, plain))
+    fast = parts.engine(parts.PREDICTED, dtype=torch.bfloat16, compiled=compiled, model=FIRST)
+    plain = parts.engine(parts.PREDICTED, compiled=False, model=FIRST)
+    params = parts.candidates(fast, 8)
+    ours, exact = (parts.dream_returns(engine, params, range(100)) for engine in (fast, plain))
     for got, expected in zip(ours, exact, strict=True):
         difference = (got - expected).ravel()
         error = difference.std() / np.sqrt(len(difference))
@@ -126,56 +146,106 @@ def test_bfloat16_keeps_the_distribution(compiled: bool) -> None:
     assert not np.array_equal(ours[0], exact[0])
 
 
-def test_same_dreams_again_bit_for_bit() -> None:
-    engine = parts.engine(dtype=torch.bfloat16)
-    params = parts.candidates(engine.controller, 9)
-    first = dream_returns(engine, params, range(7))
-    second = dream_returns(parts.engine(dtype=torch.bfloat16), params, range(7))
-    for one, other in zip(first, second, strict=True):
-        assert one.tobytes() == other.tobytes()
-
-
-def test_a_row_depends_on_its_candidate_and_seed_alone() -> None:
-    engine = parts.engine()
-    params = parts.candidates(engine.controller)
-    _, steps = dream_returns(engine, params, [10, 11, 12])
-    _, reordered = dream_returns(engine, params[[2, 0]], [12, 10])
+@pytest.mark.parametrize("guards", [{}, {"dropout": 0.3}, {"seen": SECOND}, {"begin": moments(1)}], ids=str)
+def test_a_dream_is_a_function_of_its_candidate_and_seed_alone(guards: dict[str, Any]) -> None:
+    """Whatever runs beside it, and whether its noise is drawn once for all candidates or for each."""
+    engine = parts.engine(**guards)
+    params = parts.candidates(engine)
+    _, steps = parts.dream_returns(engine, params, [10, 11, 12, 10])
+    np.testing.assert_array_equal(steps[:, 0], steps[:, 3])
+    _, reordered = parts.dream_returns(engine, params[[2, 0]], [12, 10])
     np.testing.assert_array_equal(reordered, steps[[2, 0]][:, [2, 0]])
+    _, alone = parts.dream_returns(engine, params, [10, 11, 12, 10], share_noise=False)
+    np.testing.assert_array_equal(alone, steps)
+    _, equal = parts.dream_returns(engine, params[:1].repeat(3, 0), range(6))
+    assert (equal == equal[0]).all()
+    assert len(set(equal[0])) > 1
 
 
-def test_equal_candidates_share_the_noise_of_an_episode() -> None:
-    engine = parts.engine()
-    params = parts.candidates(engine.controller, 1).repeat(3, 0)
-    _, steps = dream_returns(engine, params, range(6))
-    assert (steps == steps[0]).all()
-    assert len(set(steps[0])) > 1
+def test_rows_may_begin_anew_at_any_step() -> None:
+    """Fewer rows than dreams: each of them plays one dream after another, with the same bits in the end."""
+    engine, seeds = parts.engine(dropout=0.3), range(30)
+    params = parts.candidates(engine, 1)
+    actor = Population(parts.controller(engine), params)
+    expected = parts.dream_returns(engine, params, seeds).steps[0]
+    for rows in (1, 7):
+        played = play(Dream(engine, rows), actor, list(seeds), Limits(60))
+        np.testing.assert_array_equal(played.steps, expected)
 
 
-def test_done_is_sampled_at_its_probability() -> None:
+def test_endings_are_sampled_at_their_probability() -> None:
     """With a constant done logit, lengths are geometric: P(length > n) = (1 - p)^n."""
     model = parts.memory(done_bias=-2.0)
     with torch.no_grad():
         model.head_weight[model.config.mixture_size] = 0
     engine = parts.engine(WorldSpec("small", parts.ACTIONS, "survival", 1000), model=model)
-    _, steps = dream_returns(engine, parts.candidates(engine.controller, 1), range(400))
+    _, steps = parts.dream_returns(engine, parts.candidates(engine, 1), range(400))
     p = 1 / (1 + np.exp(2.0))
     assert steps.mean() == pytest.approx(1 / p, abs=4 * np.sqrt((1 - p) / p**2 / 400))
 
 
-def test_without_a_done_head_dreams_run_to_the_cap() -> None:
-    model = parts.memory(done_head=False)
-    engine = parts.engine(parts.PREDICTED, DreamConfig(max_steps=9), model=model)
-    returns, steps = dream_returns(engine, parts.candidates(engine.controller), [0, 1])
-    assert (steps == 9).all()
-    assert np.isfinite(returns).all()
-
-
-def test_survival_returns_are_steps_and_capped() -> None:
-    engine = parts.engine(config=DreamConfig(done="sample", max_steps=40))
-    returns, steps = dream_returns(engine, parts.candidates(engine.controller), range(16))
+def test_survival_returns_are_steps_and_capped_from_outside() -> None:
+    engine = parts.engine()
+    returns, steps = parts.dream_returns(engine, parts.candidates(engine), range(16), max_steps=40)
     np.testing.assert_array_equal(returns, steps)
     assert steps.max() == 40
     assert steps.min() < 40
+
+
+@pytest.mark.parametrize(
+    "guards", [{}, {"seen": SECOND, "penalty": 0.5, "others": (THIRD,)}, {"dropout": 0.3}], ids=str
+)
+def test_it_goes_on_from_its_arrays(guards: dict[str, Any]) -> None:
+    """After any step, but for the noise, which the arrays do not hold."""
+    engine, actions = parts.engine(parts.PREDICTED, **guards), torch.zeros(5, 3)
+    dream, other = Dream(engine, 5), Dream(engine, 5)
+    for each, seeds in ((dream, range(5)), (other, range(5, 10))):
+        each.begin(torch.arange(5), seeds)
+        each.step(actions)
+    other.from_arrays(dream.to_arrays())
+    dream.noise = other.noise = Repeating(dream.noise.next())
+    for one, two in zip(dream.step(actions), other.step(actions), strict=True):
+        assert one is two is None or torch.equal(one, two)
+    for name, array in dream.to_arrays().items():
+        np.testing.assert_array_equal(array, other.to_arrays()[name], err_msg=name)
+
+
+class Repeating:
+    """The same draws at every step."""
+
+    def __init__(self, noise: Any) -> None:
+        self.noise = noise
+
+    def next(self) -> Any:
+        return self.noise
+
+    def begin(self, *args: Any) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_an_open_loop_is_a_dream_that_is_told_what_to_do(restarts: bool) -> None:
+    engine, seed, steps = parts.engine(parts.PREDICTED, model=FIRST, compiled=False), 3, 6
+    taken = torch.randn(steps, 1, 3, generator=torch.Generator().manual_seed(0))
+    noise = EpisodeNoise(seed)
+    z = torch.from_numpy(engine.starts.draw(noise.start)[1])[None]
+    draws = [tuple(map(torch.from_numpy, noise.draw(1, parts.LATENT)[:2])) for _ in range(steps)]
+    state = FIRST.initial_state(1) if restarts else LSTMState(*torch.rand(2, 1, parts.HIDDEN))
+    found = open_loop(FIRST, parts.ACTIONS, z, state, torch.tensor([float(restarts)]), taken, 1.1, draws.__getitem__)
+    assert found.shape == (steps + 1, 1, parts.LATENT)
+    dream = Dream(engine, 1)
+    dream.begin(torch.arange(1), [seed])
+    expected = [dream.observe().z.clone()]
+    if not restarts:
+        dream.resume(z, *state, torch.zeros(1))
+    for action in taken:
+        dream.step(action)
+        expected.append(dream.observe().z.clone())
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_it_prints_what_it_is() -> None:
+    assert repr(parts.engine(compiled=False)) == "DreamEngine(small, torch.float32, eager, temperature=1.1)"
 
 
 MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
@@ -195,25 +265,19 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: parts.engine(model=parts.memory(action_size=2)),
         "'small' has 3 action dimensions and M has 2; take M from a run of this world",
     ),
-    "other features": (
-        lambda: DreamEngine(
-            parts.memory(hidden_size=8), parts.controller(), parts.starts(), parts.SURVIVAL, DreamConfig()
-        ),
-        "C reads 30 features ('zh') and M with V gives 14; take C from a run with these sizes",
-    ),
-    "other features beside": (
-        lambda: parts.engine(beside=parts.memory(hidden_size=8)),
-        "C reads 30 features ('zh') and M with V gives 14; take C from a run with these sizes",
+    "no action head": (
+        lambda: parts.engine(inputs=sees("z", "h", "action")),
+        "C sees the action that M expects, and M has no action head; train M with action_head",
     ),
     "other parameters": (
-        lambda: dream_returns(parts.engine(), np.zeros((2, 5)), [0]),
+        lambda: parts.dream_returns(parts.engine(), np.zeros((2, 5)), [0]),
         "controller parameters have shape (2, 5), expected [P, 93]; they belong to a controller of another shape",
     ),
 }
 
 
 @pytest.mark.parametrize(("attempt", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes_are_named(attempt: Callable[[], object], message: str) -> None:
+def test_mistakes_are_named(attempt: Callable[[], DreamEngine], message: str) -> None:
     with pytest.raises(ReverieError) as caught:
         attempt()
     assert str(caught.value) == message

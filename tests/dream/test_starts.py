@@ -42,7 +42,7 @@ def test_a_limit_spreads_over_all_that_were_recorded(tmp_path: Path) -> None:
 def test_draws_have_the_gaussians_mean_and_spread() -> None:
     starts = Starts(np.array([[1, -2]], np.float32), np.log(np.array([[0.25, 4]], np.float32)))
     rng = np.random.default_rng(0)
-    draws = np.stack([starts.draw(rng) for _ in range(4000)])
+    draws = np.stack([starts.draw(rng)[1] for _ in range(4000)])
     assert draws.dtype == np.float32
     np.testing.assert_allclose(draws.mean(0), [1, -2], atol=4 * 2 / np.sqrt(4000))
     np.testing.assert_allclose(draws.std(0), [0.5, 2], rtol=0.06)
@@ -51,7 +51,9 @@ def test_draws_have_the_gaussians_mean_and_spread() -> None:
 def test_every_start_is_drawn_alike() -> None:
     starts = Starts(np.arange(4, dtype=np.float32)[:, None], np.full((4, 1), -40, np.float32))
     rng = np.random.default_rng(0)
-    counts = np.bincount([round(float(starts.draw(rng)[0])) for _ in range(800)], minlength=4)
+    drawn = [starts.draw(rng) for _ in range(800)]
+    assert [place for place, _ in drawn] == [round(float(z[0])) for _, z in drawn]
+    counts = np.bincount([place for place, _ in drawn], minlength=4)
     assert (abs(counts - 200) < 4 * np.sqrt(800 * 0.25 * 0.75)).all()
 
 

@@ -11,58 +11,56 @@ from reverie.errors import ReverieError
 if TYPE_CHECKING:
     from reverie.worlds.spec import ActionSpec
 
-Features = Literal["z", "zh", "zch", "zha", "zcha", "zho", "zcho"]
+Input = Literal["z", "h", "c", "action", "survival"]
+ORDER: tuple[Input, ...] = ("z", "c", "h", "action", "survival")
 SIDES = (-1, 0, 1)  # the three-way actions of a categorical C's outputs
 
 
 @dataclass(frozen=True)
 class ControllerConfig:
-    """Which C. The paper: linear on [z, h] with bias (car), linear on [z, c, h] without (Doom), z alone (ablations)."""
+    """Which C. The paper: linear on z, h with bias (car), linear on z, c, h without (Doom), z alone (ablations)."""
 
-    kind: Literal["linear", "hidden"] = "linear"
-    """linear: one layer; hidden: one layer of tanh units before it"""
-    features: Features = "zh"
-    """what C sees, in this order: the latent z, M's cell state c and hidden state h, the action a that M expects or its
-    outlook o on what holding each action leads to"""
-    hidden_size: int = 40
-    """tanh units of kind "hidden" (ignored by "linear")"""
+    inputs: tuple[Input, ...] = ("z", "h")
+    """what C sees, in this order: the latent z; M's cell state c and hidden state h; what M's heads predict, either the
+    next action or the survival of each action"""
+    hidden_size: int = 0
+    """tanh units between inputs and outputs; 0: C is linear"""
     bias: bool = True
     """whether each layer adds a bias"""
     sample_z: bool = True
-    """whether C sees of a real frame a z drawn from V's Gaussian, as in the paper, or the mean, which jitters less"""
+    """whether C sees a z drawn from V's Gaussian of a real frame (the paper), or the mean, which jitters less"""
     categorical: bool = False
-    """whether C has an output for each of left, stay and right, of which the largest acts; else, as in the paper, one
-    number for all three, in which stay always lies between the others"""
+    """whether C has a logit for each of left, stay and right, of which the largest acts; else, as in the paper, one
+    number stands for all three, in which stay always lies between the others"""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("linear", "hidden"):
-            raise ReverieError(f"controller kind is {self.kind!r}; expected linear or hidden")
-        if self.features not in get_args(Features):
-            known = get_args(Features)
+        object.__setattr__(self, "inputs", tuple(self.inputs))  # JSON has lists
+        known = get_args(Input)
+        ordered = [name for name in ORDER if name in self.inputs]
+        if list(self.inputs) != ordered or "z" not in self.inputs:
             raise ReverieError(
-                f"controller features are {self.features!r}; expected {', '.join(known[:-1])} or {known[-1]}"
+                f"controller.inputs are {list(self.inputs)}, expected z and any of {', '.join(known[1:])}, "
+                f"each once, in the order {', '.join(ORDER)}"
             )
-        if self.hidden_size < 1:
-            raise ReverieError(f"controller hidden_size is {self.hidden_size}; expected at least 1")
+        if "action" in self.inputs and "survival" in self.inputs:
+            raise ReverieError("controller.inputs hold action and survival, expected at most one of M's heads")
+        if len(self.inputs) > 1 and "h" not in self.inputs:
+            raise ReverieError(f"controller.inputs are {list(self.inputs)}, expected h beside anything that M gives")
+        if self.hidden_size < 0:
+            raise ReverieError(f"controller.hidden_size is {self.hidden_size}, expected 0 (linear) or more")
 
     @property
-    def sees_habit(self) -> bool:
-        """Whether C sees the action that M expects of it."""
-        return "a" in self.features
+    def needs_memory(self) -> bool:
+        """Whether C sees anything of M."""
+        return len(self.inputs) > 1
 
-    @property
-    def sees_outlook(self) -> bool:
-        """Whether C sees what M expects of holding each action."""
-        return "o" in self.features
-
-    def feature_size(self, latent_size: int, memory_size: int, action_size: int = 0, outlook_size: int = 0) -> int:
+    def feature_size(self, latent_size: int, memory_size: int, action_size: int = 0, survival_size: int = 0) -> int:
         """The length F of the vector that C sees, for a latent of `latent_size` and an M of `memory_size` units.
 
-        action_size, outlook_size: of the action that M expects and of its outlook, which count where C sees them
+        action_size, survival_size: of what M's heads predict, which count where C sees them
         """
-        states = sum(state in self.features for state in "ch")
-        more = action_size * self.sees_habit + outlook_size * self.sees_outlook
-        return latent_size + memory_size * states + more
+        sizes = {"z": latent_size, "c": memory_size, "h": memory_size, "action": action_size, "survival": survival_size}
+        return sum(sizes[name] for name in self.inputs)
 
     def output_size(self, actions: ActionSpec) -> int:
         """How many outputs C has for such actions; raises ReverieError where they cannot be categorical."""
@@ -77,7 +75,7 @@ class ControllerConfig:
 
     def layers(self, inputs: int, outputs: int) -> tuple[tuple[int, int], ...]:
         """(inputs, outputs) of each layer of a C that reads `inputs` features and has `outputs` outputs."""
-        between = [self.hidden_size] if self.kind == "hidden" else []
+        between = [self.hidden_size] if self.hidden_size else []
         return tuple(pairwise([inputs, *between, outputs]))
 
     def parameter_count(self, inputs: int, outputs: int) -> int:

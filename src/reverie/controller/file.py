@@ -22,7 +22,7 @@ def save_controller(path: str | Path, controller: Controller, params: np.ndarray
     shape = {
         "config": asdict(controller.config),
         "feature_size": controller.feature_size,
-        "actions": asdict(controller.actions),
+        "actions": controller.actions.as_dict(),
     }
     save_arrays(path, {"params": np.asarray(params, np.float64)}, {"shape": json.dumps(shape)})
 
@@ -45,11 +45,16 @@ def load_controller(path: str | Path) -> tuple[Controller, np.ndarray]:
 
 def _controller(shape: Any) -> Controller:
     config, actions, features = shape["config"], shape["actions"], shape["feature_size"]
-    sizes = (config["hidden_size"], actions["size"], features)
-    # older files name neither sample_z nor categorical
-    choices = (config["bias"], config.get("sample_z", True), config.get("categorical", False))
-    if any(type(size) is not int or size < 1 for size in sizes) or not all(type(choice) is bool for choice in choices):
-        raise ValueError(f"its sizes are {sizes}, bias, sample_z and categorical {choices}")
+    sizes, hidden = (actions["size"], features), config["hidden_size"]
+    choices = (config["bias"], config["sample_z"], config["categorical"])
+    if any(type(size) is not int or size < 1 for size in sizes) or type(hidden) is not int:
+        raise ValueError(f"its sizes are {sizes} and {hidden!r}")
+    if not all(type(choice) is bool for choice in choices):
+        raise ValueError(f"its bias, sample_z and categorical are {choices}")
     if actions["kind"] not in get_args(ActionKind):
         raise ValueError(f"its actions are {actions['kind']!r}")
-    return Controller(ControllerConfig(**config), features, ActionSpec(**actions))
+    groups = tuple(actions.get("groups", ()))
+    if any(type(size) is not int or size < 1 for size in groups):
+        raise ValueError(f"its actions have the groups {groups}")
+    spec = ActionSpec(**(actions | {"groups": groups}))
+    return Controller(ControllerConfig(**config), features, spec)

@@ -27,7 +27,7 @@ class Controller:
         self.layers = config.layers(feature_size, self.output_size)
 
     def __repr__(self) -> str:
-        return f"Controller({self.config.kind}, {self.feature_size} -> {self.output_size}, n={self.parameter_count})"
+        return f"Controller({self.feature_size} -> {self.output_size}, n={self.parameter_count})"
 
     @property
     def parameter_count(self) -> int:
@@ -56,7 +56,8 @@ class Controller:
         if self.config.categorical:
             chosen = one_hot_argmax(x)
             return chosen[..., 2:] - chosen[..., :1]
-        return one_hot_argmax(x) if self.actions.kind == "discrete" else x.tanh()
+        actions: Tensor = self.actions.by_part(x, one_hot_argmax, torch.tanh)
+        return actions
 
     def outputs(self, params: Tensor, features: Tensor) -> Tensor:
         """What becomes the actions: the last layer's sums, float32 [P, E, O]."""

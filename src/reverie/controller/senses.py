@@ -13,15 +13,14 @@ from torch import Tensor
 
 from reverie.controller.config import ControllerConfig
 from reverie.errors import ReverieError
-from reverie.memory.habit import Habit, habit_of
+from reverie.memory.heads import NextAction, Survival, next_action_of, survival_of
 from reverie.memory.lstm import LSTMState
 from reverie.memory.model import MDNRNN
-from reverie.memory.outlook import Outlook, outlook_of
 from reverie.vision.encode import encode_frames
 from reverie.vision.model import ConvVAE, fast_copy
 from reverie.worlds.spec import ActionSpec
 
-Expectation = Habit | Outlook
+Expectation = NextAction | Survival
 
 
 def expectation_of(
@@ -31,18 +30,18 @@ def expectation_of(
 
     dtype: that large matrices are multiplied in
     """
-    if config.sees_habit:
-        return habit_of(memory, actions)
-    return outlook_of(memory, actions, dtype) if config.sees_outlook else None
+    if "action" in config.inputs:
+        return next_action_of(memory, actions)
+    return survival_of(memory, actions, dtype) if "survival" in config.inputs else None
 
 
 def features(config: ControllerConfig, z: Tensor, memory: LSTMState, expectation: Expectation | None = None) -> Tensor:
-    """z, [z, h] or [z, c, h] along the last axis, and behind it what M expects where C sees it: [..., F]."""
-    if config.features == "z":
+    """C's inputs along the last axis, [..., F]; expectation: what M's heads predict, where C sees it."""
+    if not config.needs_memory:
         return z
-    parts = [z, memory.c, memory.h] if "c" in config.features else [z, memory.h]
-    if config.sees_habit or config.sees_outlook:
-        assert expectation is not None, "C sees what M expects, and that was not given"
+    parts = [z, memory.c, memory.h] if "c" in config.inputs else [z, memory.h]
+    if "action" in config.inputs or "survival" in config.inputs:
+        assert expectation is not None, "C sees what M's heads predict, and that was not given"
         parts.append(expectation(z, memory))
     return torch.cat(parts, -1)
 
@@ -60,7 +59,7 @@ class AgentState(NamedTuple):
     def restarted(self, where: np.ndarray) -> AgentState:
         """The state with new episodes started where bool [n] is true."""
         starts = torch.as_tensor(where, device=self.restart.device)
-        return AgentState(self.memory.kept((~starts).float()), self.restart.masked_fill(starts, 1.0))
+        return AgentState(self.memory.masked((~starts).float()), self.restart.masked_fill(starts, 1.0))
 
     def rows(self, index: Tensor) -> AgentState:
         """The state of some of the agents."""
@@ -82,8 +81,10 @@ class Senses:
         config: ControllerConfig,
         actions: ActionSpec,
     ) -> None:
-        if memory is None and config.features != "z":
-            raise ReverieError(f"controller features are {config.features!r}, and there is no M; train M or use z")
+        if memory is None and config.needs_memory:
+            raise ReverieError(
+                f"controller.inputs are {list(config.inputs)}, and there is no M; train M, or see z alone"
+            )
         self.device = next(vision.parameters()).device
         # the layout spares small batches a part of what a convolution does to its weights before it can multiply them
         self.vision = fast_copy(vision).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -92,12 +93,12 @@ class Senses:
         self.config, self.actions = config, actions
         self.latent_size = vision.latent_size
         self.memory_size = 0 if memory is None else memory.config.hidden_size
-        self.outlook_size = 0 if memory is None else memory.config.outlook_features
+        self.survival_size = 0 if memory is None else memory.config.survival_features
 
     @property
     def feature_size(self) -> int:
         """F, the length of what C sees."""
-        return self.config.feature_size(self.latent_size, self.memory_size, self.actions.size, self.outlook_size)
+        return self.config.feature_size(self.latent_size, self.memory_size, self.actions.size, self.survival_size)
 
     def initial(self, n: int) -> AgentState:
         """The state of n agents whose episodes start."""

@@ -1,66 +1,60 @@
-"""How M is dreamt, and what guards a C that is evolved in the dream."""
+"""How M is dreamt, and what keeps a C that learns in the dream from living off M's errors."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from reverie.errors import ReverieError
+
+Termination = Literal["threshold", "sample", "calibrated"]
+StartStates = Literal["initial", "replay"]
 
 
 @dataclass(frozen=True)
 class DreamConfig:
-    """How M is dreamt: how uncertain, and when a dream ends. The paper trains at a temperature of 1.15."""
+    """The dream. Temperature and termination hold wherever M dreams; the other settings only where C learns."""
 
     temperature: float = 1.0
-    """tau: mixture logits are divided by it, standard deviations multiplied by its root; above 1 is harder to cheat"""
-    done: Literal["cutoff", "sample", "calibrated"] = "cutoff"
-    """how M's chance of an ending ends a dream: cutoff where it is over one half (as the paper), sample: drawn with it,
-    calibrated: drawn with it, less the weight that endings had in M's training"""
-    max_steps: int | None = None
-    """steps after which a dream is cut off; None takes the world's own cap"""
+    """tau: mixture logits are divided by it, variances multiplied by it. Above 1 the dream is harder to exploit"""
+    termination: Termination = "threshold"
+    """how M's done probability p ends a dream. threshold: where p > 0.5 (the paper). sample: drawn with p.
+    calibrated: drawn with p after the weight that endings had in M's training is divided out"""
+    horizon: int | None = None
+    """steps after which a dream that C learns in is truncated. None: the world's own cap"""
+    starts: StartStates = "initial"
+    """where dreams that C learns in begin. initial: first frames. replay: any recorded step, with M's state there"""
+    dropout: float = 0.0
+    """share of M's hidden units that its heads do not see, with one mask for a whole dream; M is trained with it"""
+    ensemble_size: int = 1
+    """how many Ms are trained. Each dream is of a random one; C always sees the state of the first"""
+    disagreement_penalty: float = 0.0
+    """dream the first M alone, and subtract this times the ensemble's disagreement on the next z from each reward"""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise ReverieError(f"dream temperature is {self.temperature}; expected a finite number above 0")
-        if self.done not in ("cutoff", "sample", "calibrated"):
-            raise ReverieError(f"dream done is {self.done!r}; expected cutoff, sample or calibrated")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ReverieError(f"dream max_steps is {self.max_steps}; expected at least 1")
-
-
-@dataclass(frozen=True)
-class GuardsConfig:
-    """Guards against a C that lives off what M gets wrong. They hold in the dreams that C learns in, and not in those
-    that it is scored in; M is trained for them."""
-
-    dropout: float = 0.0
-    """the share of M's cells that its outputs do not see: others for each stream while M trains, and for each dream"""
-    members: int = 1
-    """Ms that are trained; with several, each dream is of a random one, and C still sees the state of the first"""
-    earlier: int = 0
-    """so many Ms that the rounds before ended with take their turns too, each with errors of its own; they cost no
-    training"""
-    doubt: float = 0.0
-    """dream the first M alone, and take this times the members' disagreement on the next latent from each reward"""
-    starts: Literal["first", "anywhere"] = "first"
-    """where dreams begin: at recorded first frames, or inside recorded episodes, which M follows up to there"""
-    steps: int | None = None
-    """steps after which a dream that C learns in is cut off; None: as all dreams"""
-
-    def __post_init__(self) -> None:
+            raise ReverieError(f"dream.temperature is {self.temperature}, expected a finite number above 0")
+        for name, kinds in (("termination", Termination), ("starts", StartStates)):
+            value, known = getattr(self, name), get_args(kinds)
+            if value not in known:
+                raise ReverieError(f"dream.{name} is {value!r}, expected {', '.join(known[:-1])} or {known[-1]}")
+        if self.horizon is not None and self.horizon < 1:
+            raise ReverieError(f"dream.horizon is {self.horizon}, expected at least 1, or none")
         if not 0 <= self.dropout < 1:
-            raise ReverieError(f"guards.dropout is {self.dropout}; expected a share, 0 or more and below 1")
-        if self.members < 1:
-            raise ReverieError(f"guards.members is {self.members}; expected at least 1")
-        if self.earlier < 0:
-            raise ReverieError(f"guards.earlier is {self.earlier}; expected at least 0")
-        if not (math.isfinite(self.doubt) and self.doubt >= 0):
-            raise ReverieError(f"guards.doubt is {self.doubt}; expected a finite number, at least 0")
-        if self.doubt and self.members < 2:
-            raise ReverieError(f"guards.doubt is {self.doubt} with one M; set guards.members to 2 or more")
-        if self.starts not in ("first", "anywhere"):
-            raise ReverieError(f"guards.starts is {self.starts!r}; expected first or anywhere")
-        if self.steps is not None and self.steps < 1:
-            raise ReverieError(f"guards.steps is {self.steps}; expected at least 1")
+            raise ReverieError(f"dream.dropout is {self.dropout}, expected a share, 0 or more and below 1")
+        if self.ensemble_size < 1:
+            raise ReverieError(f"dream.ensemble_size is {self.ensemble_size}, expected at least 1")
+        if not (math.isfinite(self.disagreement_penalty) and self.disagreement_penalty >= 0):
+            found = f"dream.disagreement_penalty is {self.disagreement_penalty}"
+            raise ReverieError(f"{found}, expected a finite number, at least 0")
+        if self.disagreement_penalty and self.ensemble_size < 2:
+            raise ReverieError(
+                f"dream.disagreement_penalty is {self.disagreement_penalty} with one M; "
+                "set dream.ensemble_size to 2 or more"
+            )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether C learns in the same dreams that it is scored in."""
+        return self == DreamConfig(self.temperature, self.termination)

@@ -1,66 +1,69 @@
-"""The dream engine: the dreams of a whole population at once, ended ones dropped as they end."""
+"""The dream: M as a `FeatureEnv`. `Dream.step` is the one place where M makes a dreamt step.
+
+(The one other is `learning/backprop.py`, where gradients have to pass through the step: what a kernel writes in place
+has none. It shares `step_reward` and `ending_chance` with this one, and a test holds the two together.)
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.controller.model import Controller
+from reverie.controller.config import ControllerConfig
 from reverie.controller.senses import expectation_of
 from reverie.dream.config import DreamConfig
-from reverie.dream.follower import Follower
-from reverie.dream.guard import Guard
+from reverie.dream.followers import Disagreement, Follower
 from reverie.dream.kernel import load_kernel
-from reverie.dream.moments import Moments
-from reverie.dream.noise import DreamNoise
-from reverie.dream.population import Population
-from reverie.dream.rows import DreamRows, Outcome, PackedMemory
+from reverie.dream.noise import Noise, SeededNoise
+from reverie.dream.replay import ReplayStarts
+from reverie.dream.rows import DreamRows, Heads, PackedMemory, reorder
 from reverie.dream.starts import Starts
 from reverie.errors import ReverieError
+from reverie.feature_env import Observation, Place, Step
 from reverie.hardware import compute_dtype
+from reverie.memory.config import DONE_WEIGHT
+from reverie.memory.lstm import LSTMState
 from reverie.memory.model import MDNRNN
-from reverie.worlds.spec import WorldSpec
+from reverie.worlds.spec import ActionSpec, WorldSpec
 
 
 class DreamEngine:
-    """M, C's shape and where dreams begin, packed to dream many episodes of many candidates where M's weights are."""
+    """What is dreamt: M and where dreams begin, packed to dream many episodes where M's weights are."""
 
     def __init__(
         self,
         memory: MDNRNN,
-        controller: Controller,
         starts: Starts,
         spec: WorldSpec,
         config: DreamConfig,
+        inputs: ControllerConfig,
         dtype: torch.dtype | None = None,
         compiled: bool = True,
-        beside: MDNRNN | None = None,
-        guard: Guard | None = None,
+        seen: MDNRNN | None = None,
+        dropout: float = 0.0,
+        penalty: float = 0.0,
+        others: Sequence[MDNRNN] = (),
     ) -> None:
-        """dtype: of M's weights, None for the fastest here. compiled: use the C kernel if it can be built.
+        """inputs: what C sees. dtype: of M's weights, None for the fastest here. compiled: use C where it can be built.
 
-        beside: another M that follows what `memory` dreams; C sees its state, and so the dream and what C knows of it
-            come from two
-        guard: what keeps C from living off M's errors; see `dreaming.guard`
+        seen: another M that follows what `memory` dreams, and whose state C sees in place of that one's
+        dropout: the share of hidden units that M's heads do not see, in a dream from its first step to its last
+        penalty, others: the weight of the disagreement between M and the others, which follow the dream
         """
         check_dream(memory, starts, spec)
-        check_features(controller, beside or memory)
         device = memory.bias.device.type
         self.memory = PackedMemory(memory, dtype or compute_dtype(device))
-        self.beside = None if beside is None else PackedMemory(beside, self.memory.dtype)
-        self.guard = guard
-        seen = beside or memory
-        self.expectation = expectation_of(controller.config, seen, spec.actions, self.memory.dtype)
-        self.controller = controller
-        self.starts = starts
-        self.spec = spec
-        self.config = config
+        self.seen = None if seen is None else PackedMemory(seen, self.memory.dtype)
+        self.others = tuple(PackedMemory(other, self.memory.dtype) for other in others)
+        self.dropout, self.penalty = dropout, penalty
+        self.inputs, self.starts, self.spec, self.config = inputs, starts, spec, config
+        self.expectation = expectation_of(inputs, seen or memory, spec.actions, self.memory.dtype)
+        self.feature_size = inputs.feature_size(*(seen or memory).config.feature_sizes)
         self.kernel = load_kernel(self.memory.dtype) if compiled and device == "cpu" else None
-        self.max_steps = config.max_steps or spec.max_steps
 
     def __repr__(self) -> str:
         how = "compiled" if self.kernel else "eager"
@@ -88,130 +91,163 @@ def check_dream(memory: MDNRNN, starts: Starts, spec: WorldSpec) -> None:
         )
 
 
-def check_features(controller: Controller, memory: MDNRNN) -> None:
-    """Raise where C reads features of another length than z and M's state have."""
-    kind = controller.config.features
-    given = controller.config.feature_size(*memory.config.feature_sizes)
-    if controller.feature_size != given:
-        raise ReverieError(
-            f"C reads {controller.feature_size} features ({kind!r}) and M with V gives {given}; "
-            "take C from a run with these sizes"
-        )
+class Dream:
+    """n dreams side by side. A dream is cut off by whoever plays it: the cap is not M's.
 
+    `rows` dream. `followers` are the other Ms beside them: first the one whose state C sees, where it is another's.
+    """
 
-class Dreams:
-    """E episodes of each of P candidates, dreamt side by side. Those that ended are dropped: n of P * E remain."""
+    place: Place = "dream"
 
-    def __init__(self, engine: DreamEngine, params: np.ndarray, seeds: Sequence[int]) -> None:
-        """params [P, n]; seeds [E]: all candidates share an episode's noise, which depends on its seed alone."""
-        device = engine.memory.device
-        weights = torch.as_tensor(np.asarray(params, np.float32), device=device)
-        self._engine = engine
-        self._population = Population(engine.controller, weights, engine.kernel, engine.expectation)
-        self._candidate, self._episode = (
-            torch.from_numpy(index.ravel()).to(device) for index in np.indices((len(params), len(seeds)))
-        )
-        self._total = torch.zeros(len(self._episode), dtype=torch.float64, device=device)
-        self._noise = DreamNoise(len(seeds), engine.starts)
-        self.rows = DreamRows(engine.memory, len(self._episode), engine.config.temperature, engine.kernel)
-        first = np.stack([self._noise.begin(index, seed) for index, seed in enumerate(seeds)])
-        self.rows.begin(slice(0, self.rows.count), torch.from_numpy(first).to(device)[self._episode])
-        self._follower = None if engine.beside is None else Follower(engine.beside, self.rows)
-        self._doubt = None
-        if engine.guard is not None:
-            self._doubt = engine.guard.doubt_of(self.rows)
-            self.rows.dropout = engine.guard.dropped(seeds, self.rows)
-        if isinstance(engine.starts, Moments):
-            self._wake(engine.starts, seeds)
+    def __init__(
+        self, engine: DreamEngine, num_envs: int, noise: Noise | None = None, share_noise: bool = False
+    ) -> None:
+        """noise: None draws each dream from its own seed.
 
-    def step(self) -> tuple[Tensor, Tensor, Tensor]:
-        """One step of all; returns C's actions float32 [n, A], their rewards [n] and which dreams ended, bool [n]."""
-        n, config, spec = self.rows.count, self._engine.config, self._engine.spec
-        action = self._population.act(self._follower or self.rows, self._candidate[:n])
-        felt = spec.actions.for_memory(action)
-        for follower in self._beside:
-            follower.absorb(felt)
-        component, spread, ending = (torch.from_numpy(draws).to(action.device) for draws in self._noise.next())
-        outcome = self.rows.advance(felt, component, spread, self._episode[:n])
-        reward = dream_reward(outcome, action, spec)
-        if self._doubt is not None:
-            reward = reward - self._doubt.penalty()
-        self._total[:n] += reward
-        return (
-            action,
-            reward,
-            dream_ended(outcome, ending[self._episode[:n]], config, self._engine.memory.config.done_weight),
-        )
-
-    def record(self, which: Tensor, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Write the returns so far of `which` (bool [n]) into returns [P, E]; gives their places in it."""
-        n = self.rows.count
-        places = self._candidate[:n][which].cpu().numpy(), self._episode[:n][which].cpu().numpy()
-        returns[places] = self._total[:n][which].cpu().numpy()
-        return places
-
-    def drop(self, ended: Tensor) -> None:
-        """Go on without the dreams that `ended` (bool [n])."""
-        beside = [matrix for follower in self._beside for matrix in follower.matrices]
-        self.rows.drop(ended, self._candidate, self._episode, self._total, *beside)
+        share_noise: rows that begin together with the same seed share its draws, as the candidates of a population do;
+            such rows begin but once
+        """
+        self.engine, self.num_envs, self.spec = engine, num_envs, engine.spec
+        self.temperature: float | None = engine.config.temperature
+        self.device = engine.memory.device
+        self.rows = DreamRows(engine.memory, num_envs, engine.config.temperature, engine.kernel)
+        self._seen = None if engine.seen is None else Follower(engine.seen, self.rows)
+        others = tuple(Follower(other, self.rows) for other in engine.others)
+        self.disagreement = Disagreement(self.rows, others, engine.penalty) if others else None
+        self.followers = others if self._seen is None else (self._seen, *others)
+        self.memories: tuple[DreamRows | Follower, ...] = (self.rows, *self.followers)
+        hidden = engine.starts.hidden if isinstance(engine.starts, ReplayStarts) else ()
+        self._hidden = [(h.to(self.device), c.to(self.device)) for h, c in hidden]
+        self._share_noise = share_noise
+        self._stream = torch.arange(num_envs, device=self.device)
+        if noise is not None or not share_noise:
+            self._open(noise or SeededNoise(num_envs, engine.starts, self.device), num_envs)
 
     @property
-    def _beside(self) -> tuple[Follower, ...]:
-        """All Ms that follow the dreams."""
-        doubting = () if self._doubt is None else self._doubt.others
-        return doubting if self._follower is None else (self._follower, *doubting)
+    def dropout_size(self) -> int:
+        """H where hidden units are dropped, else 0."""
+        return self.engine.memory.config.hidden_size if self.engine.dropout else 0
 
-    def _wake(self, moments: Moments, seeds: Sequence[int]) -> None:
-        """Give each M the state that it had at the moment where its dream begins."""
-        states = iter(moments.states(seeds, self._episode))
-        self.rows.resume(self.rows.z.clone(), *next(states), torch.zeros_like(self.rows.restart))
-        for follower in self._beside:
-            follower.resume(*next(states), torch.zeros_like(follower.restart))
+    def begin(self, rows: Tensor, seeds: Sequence[int]) -> None:
+        """Start the dreams of `seeds` in `rows` (int64 [k])."""
+        rows = rows.to(self.device)
+        streams, first, inverse = rows, seeds, torch.arange(len(rows), device=self.device)
+        if self._share_noise:
+            unique, places, index = np.unique(np.array(seeds), return_index=True, return_inverse=True)
+            streams, first = torch.arange(len(unique), device=self.device), [seeds[int(place)] for place in places]
+            inverse = torch.from_numpy(index).to(self.device)
+            self._stream[rows] = inverse
+            self._open(SeededNoise(len(unique), self.engine.starts, self.device), len(unique))
+        drawn = self.noise.begin(streams, first, self.dropout_size)
+        if drawn.dropout is not None:
+            assert self.rows.dropout is not None
+            kept = (drawn.dropout >= self.engine.dropout) / (1 - self.engine.dropout)
+            self.rows.dropout[streams] = kept.to(self.rows.dropout.dtype)
+        self.rows.begin(rows, drawn.z[inverse])
+        for follower in self.followers:
+            follower.begin(rows)
+        start = drawn.start[inverse]
+        for memory, (h, c) in zip(self.memories, self._hidden, strict=False):
+            memory.begin_inside(rows, h[start], c[start])
+
+    def observe(self) -> Observation:
+        """What C sees in every row."""
+        return Observation(self.rows.z, (self._seen or self.rows).state, self.engine.expectation)
+
+    def step(self, actions: Tensor) -> Step:
+        """One step of every row with C's actions float32 [n, A]; `ended` by M alone."""
+        engine, n = self.engine, self.rows.count
+        encoded = engine.spec.actions.for_memory(actions.to(self.device))
+        for follower in self.followers:
+            follower.absorb(encoded)
+        component, spread, uniform = self.noise.next()
+        stream = self._stream[:n]
+        heads = self.rows.advance(encoded, component, spread, stream)
+        chance = ending_chance(heads, engine.config, DONE_WEIGHT)
+        return Step(
+            reward=step_reward(heads, encoded, engine.spec),
+            terminated=torch.zeros(n, dtype=torch.bool, device=self.device)
+            if chance is None
+            else chance > uniform[stream],
+            ending=chance,
+            penalty=None if self.disagreement is None else self.disagreement.penalty(),
+        )
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (int64 [k]) alone, in this order."""
+        rows = rows.to(self.device)
+        reorder(rows, self._stream, *(matrix for follower in self.followers for matrix in follower.matrices))
+        self.rows.keep(rows)
+
+    def resume(self, z: Tensor, h: Tensor, c: Tensor, restart: Tensor) -> None:
+        """Go on in every row from M's state h, c [n, H] before it absorbs z [n, Nz]; restart [n]: 1 at a first step."""
+        self.rows.resume(z, h, c, restart[:, None][:, : self.rows.restart.shape[1]])
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All that the next step depends on, but for the noise, by name."""
+        state = {"z": self.rows.z}
+        for number, memory in enumerate(self.memories):
+            (h, c), restart = memory.state, memory.restart
+            state |= {f"h{number}": h.float(), f"c{number}": c, f"restart{number}": restart.float()}
+        if self.rows.dropout is not None:
+            state["dropout"] = self.rows.dropout.float()
+        return {name: tensor.cpu().numpy().copy() for name, tensor in state.items()}
+
+    def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what `to_arrays` gave."""
+        state = {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
+        self.rows.resume(state["z"], *(state[f"{name}0"] for name in ("h", "c", "restart")))
+        for number, follower in enumerate(self.followers, start=1):
+            follower.resume(*(state[f"{name}{number}"] for name in ("h", "c", "restart")))
+        if self.rows.dropout is not None:
+            self.rows.dropout.copy_(state["dropout"])
+
+    def _open(self, noise: Noise, streams: int) -> None:
+        self.noise = noise
+        if self.dropout_size:
+            self.rows.dropout = torch.ones(streams, self.dropout_size, device=self.device).to(self.rows.dtype)
 
 
-def dream_reward(outcome: Outcome, action: Tensor, spec: WorldSpec) -> Tensor:
+def step_reward(heads: Heads, like: Tensor, spec: WorldSpec) -> Tensor:
     """The rewards of n dreams for a step, float32 [n]: the game's steps for surviving it, or what M predicts."""
     if spec.reward == "survival":
-        return action.new_full((len(action),), spec.repeat)
-    assert outcome.reward is not None, "check_dream lets no such M through"
-    return outcome.reward
+        return like.new_full((len(like),), spec.repeat, dtype=torch.float32)
+    assert heads.reward is not None, "check_dream lets no such M through"
+    return heads.reward
 
 
-def ending_chance(outcome: Outcome, config: DreamConfig, weight: float) -> Tensor | None:
+def ending_chance(heads: Heads, config: DreamConfig, weight: float) -> Tensor | None:
     """The chance of each of n dreams to end here, float32 [n]; None where M says nothing of endings.
 
-    weight: of endings in M's training (`MemoryConfig.done_weight`); it multiplies the odds that M gives them
+    weight: of endings in M's training (`DONE_WEIGHT`); it multiplies the odds that M gives them
     """
-    if outcome.done_logit is None:
+    if heads.done_logit is None:
         return None
-    if config.done == "cutoff":
-        return (outcome.done_logit > 0).float()
-    return (outcome.done_logit - (math.log(weight) if config.done == "calibrated" else 0.0)).sigmoid()
-
-
-def dream_ended(outcome: Outcome, uniform: Tensor, config: DreamConfig, weight: float) -> Tensor:
-    """Which of n dreams end here, bool [n]: sigmoid(logit) is over one half, or over `uniform` [n]."""
-    chance = ending_chance(outcome, config, weight)
-    return torch.zeros_like(uniform, dtype=torch.bool) if chance is None else chance > uniform
+    if config.termination == "threshold":
+        return (heads.done_logit > 0).float()
+    return (heads.done_logit - (math.log(weight) if config.termination == "calibrated" else 0.0)).sigmoid()
 
 
 @torch.inference_mode()
-def dream_returns(
-    engine: DreamEngine, params: np.ndarray, episode_seeds: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Dream each of E episodes with each of P candidates [P, n].
+def open_loop(
+    memory: MDNRNN,
+    actions: ActionSpec,
+    z: Tensor,
+    state: LSTMState,
+    restart: Tensor,
+    taken: Tensor,
+    temperature: float,
+    draw: Callable[[int], tuple[Tensor, Tensor]],
+) -> Tensor:
+    """M dreams on alone in float32 from z [n, Nz] and its state before z, with C's actions `taken` [T, n, A].
 
-    Returns the sums of rewards, float64 [P, E], and the lengths in steps, int64 [P, E].
+    restart [n]: 1 where an episode begins. draw: (step) -> uniform and normal numbers [n, Nz] that z is drawn with.
+    Returns the latents [T + 1, n, Nz], the first being z.
     """
-    dreams = Dreams(engine, params, episode_seeds)
-    returns = np.zeros((len(params), len(episode_seeds)))
-    steps = np.full(returns.shape, engine.max_steps)
-    for step in range(1, engine.max_steps + 1):
-        _, _, ended = dreams.step()
-        if ended.any():
-            steps[dreams.record(ended, returns)] = step
-            dreams.drop(ended)
-            if dreams.rows.count == 0:
-                break
-    dreams.record(torch.ones_like(ended[: dreams.rows.count]), returns)
-    return returns, steps
+    rows = DreamRows(PackedMemory(memory, torch.float32), len(z), temperature)
+    rows.resume(z, state.h, state.c, restart[:, None][:, : rows.restart.shape[1]])
+    streams, latents = torch.arange(len(z), device=z.device), [z]
+    for step, action in enumerate(taken):
+        rows.advance(actions.for_memory(action), *draw(step), streams)
+        latents.append(rows.z.clone())
+    return torch.stack(latents)

@@ -15,8 +15,8 @@ from reverie.memory.model import MDNRNN
 ROUND = 16  # rows enter a matrix product in multiples of this: few shapes, and each is prepared only once
 
 
-class Outcome(NamedTuple):
-    """What M says of a step, float32 [n]: the done logit and the reward, None without the head."""
+class Heads(NamedTuple):
+    """What M's heads say of a step, float32 [n]: the done logit and the reward, None without the head."""
 
     done_logit: Tensor | None
     reward: Tensor | None
@@ -35,7 +35,7 @@ class PackedMemory:
         self.head = memory.head_weight.detach().to(dtype)
         self.bias = memory.bias.detach().float()
         self.head_bias = memory.head_bias.detach().float()
-        self.reward_scale = memory.reward_scale.detach().float()
+        self.reward = memory.reward
         self.forget_bias = self.bias.clone()  # with the constant that `cell` adds
         self.forget_bias[config.hidden_size : 2 * config.hidden_size] += FORGET_BIAS
 
@@ -43,13 +43,13 @@ class PackedMemory:
 class DreamRows:
     """n dreams as rows of a few matrices. The state is `z` [n, Nz] and `c` [n, H] in float32, `h` [n, H] in M's dtype.
 
-    Rows are independent: `drop` fills the gaps of ended dreams with the last rows, so the order changes.
+    Rows are independent; `keep` leaves out those that ended and changes the order.
     """
 
     def __init__(self, memory: PackedMemory, rows: int, temperature: float, kernel: Kernel | None = None) -> None:
         config = memory.config
         self.memory = memory
-        self.dropout: Tensor | None = None  # [E, H] in M's dtype: what h is multiplied by before M's outputs see it
+        self.dropout: Tensor | None = None  # [E, H] in M's dtype: what h is multiplied by before M's heads see it
         self.count = rows
         self._temperature = temperature
         self.kernel = kernel if memory.device.type == "cpu" else None
@@ -81,14 +81,14 @@ class DreamRows:
         """M's state from before `z` is absorbed: h (in M's dtype) and c, views."""
         return LSTMState(self._x_h[: self.count], self._c[: self.count])
 
-    def begin(self, rows: Tensor | slice, z: Tensor) -> None:
-        """Start dreams at `z` in these rows: an empty state, and the restart input set for one step."""
+    def begin(self, rows: Tensor, z: Tensor) -> None:
+        """Start dreams at z [k, Nz] in these rows (int64 [k]): an empty state, the restart input set for one step."""
         self._z[rows], self._x_z[rows] = z, z.to(self._x.dtype)
         self._c[rows], self._x_h[rows], self._x_restart[rows] = 0, 0, 1
         self._any_restart = True
 
-    def wake(self, rows: Tensor, h: Tensor, c: Tensor) -> None:
-        """Give dreams that have just begun in these rows the state of a moment inside an episode."""
+    def begin_inside(self, rows: Tensor, h: Tensor, c: Tensor) -> None:
+        """Give dreams that have just begun in these rows the state of a step inside an episode."""
         self._x_h[rows], self._c[rows], self._x_restart[rows] = h.to(self._x.dtype), c, 0
 
     @property
@@ -104,10 +104,10 @@ class DreamRows:
         self._x_restart[:n] = restart.to(self._x.dtype)
         self._any_restart = bool(restart.any())
 
-    def advance(self, action: Tensor, component: Tensor, spread: Tensor, episode: Tensor) -> Outcome:
+    def advance(self, action: Tensor, component: Tensor, spread: Tensor, stream: Tensor) -> Heads:
         """One step of every dream: M absorbs z and `action` [n, A] (as M sees it), and the next z is drawn.
 
-        component (uniform) and spread (normal) [E, Nz] are looked up by `episode` [n].
+        component (uniform) and spread (normal) [E, Nz] are looked up by `stream` [n].
         """
         n, padded = self.count, -(-self.count // ROUND) * ROUND
         self._x_action[:n] = action
@@ -120,63 +120,70 @@ class DreamRows:
         else:
             h, self._c[:n] = cell(self._gates[:n].float() + self.memory.bias, self._c[:n])
             self._x_h[:n] = h
-        h = self._x_h[:padded] if self.dropout is None else self._dropped(padded, episode)
+        h = self._x_h[:padded] if self.dropout is None else self._dropped(padded, stream)
         torch.mm(h, self.memory.head.t(), out=self._outputs[:padded])
-        self._sample(n, component, spread, episode)
-        return self._outcome(n)
+        self._sample(n, component, spread, stream)
+        return self._heads(n)
 
     def expected(self) -> Tensor:
         """The mean of the mixtures that the last step drew z from, float32 [n, Nz]."""
         return expected_latent(self.memory, self._outputs[: self.count])
 
-    def _dropped(self, padded: int, episode: Tensor) -> Tensor:
-        """h [padded, H] without the cells that each row's episode does not see."""
+    def _dropped(self, padded: int, stream: Tensor) -> Tensor:
+        """h [padded, H] without the hidden units that each row's stream does not see."""
         assert self.dropout is not None
         h = self._x_h[:padded].clone()
-        h[: len(episode)] *= self.dropout[episode]
+        h[: len(stream)] *= self.dropout[stream]
         return h
 
-    def _sample(self, n: int, component: Tensor, spread: Tensor, episode: Tensor) -> None:
+    def _sample(self, n: int, component: Tensor, spread: Tensor, stream: Tensor) -> None:
+        before = self._z[:n].clone() if self.memory.config.residual or self.kernel is None else self._z
         if self.kernel:
             self.kernel.sample(
                 n, self.memory.config.mixtures, self._outputs, self.memory.head_bias, self._temperature,
-                episode, component, spread, self._z, self._x_z, self._scratch,
+                stream, component, spread, self._z, self._x_z, self._scratch,
             )  # fmt: skip
+            if self.memory.config.residual:
+                self._z[:n] += before
+                self._x_z[:n] = self._z[:n]
             return
-        mixture = self.memory.split(self._outputs[:n].float() + self.memory.head_bias)[:3]
-        self._z[:n] = sample(*mixture, self._temperature, component[episode], spread[episode])
+        mixture = self.memory.split(self._outputs[:n].float() + self.memory.head_bias, before)[:3]
+        self._z[:n] = sample(*mixture, self._temperature, component[stream], spread[stream])
         self._x_z[:n] = self._z[:n]
 
-    def _outcome(self, n: int) -> Outcome:
+    def _heads(self, n: int) -> Heads:
         config = self.memory.config
         extra = self._outputs[:n, config.mixture_size :].float() + self.memory.head_bias[config.mixture_size :]
-        return Outcome(
-            extra[:, 0] if config.done_head else None,
-            extra[:, int(config.done_head)] * self.memory.reward_scale if config.reward_head else None,
+        done, reward = extra.split((int(config.done_head), extra.shape[1] - config.done_head), 1)
+        return Heads(
+            done[:, 0] if config.done_head else None,
+            self.memory.reward(reward[:, : 1 + config.end_reward], done) if config.reward_head else None,
         )
 
-    def save(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """What `restore` needs to put these rows (indices) back as they are now."""
-        return (rows, self._x[rows], self._z[rows], self._c[rows])
+    @property
+    def matrices(self) -> tuple[Tensor, ...]:
+        """All that `keep` reorders."""
+        return self._x, self._z, self._c
 
-    def restore(self, saved: tuple[Tensor, ...]) -> None:
-        """Undo what happened to the rows of `save` since."""
-        rows, *before = saved
-        for matrix, values in zip((self._x, self._z, self._c), before, strict=True):
-            matrix[rows] = values
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (int64 [k]) alone, in this order."""
+        reorder(rows, *self.matrices)
+        self.count = len(rows)
 
-    def drop(self, ended: Tensor, *beside: Tensor) -> None:
-        """Forget the dreams that `ended` (bool [n]), moving the last rows into their place, here and in `beside`."""
-        gone = ended.nonzero()[:, 0]
-        count = self.count - len(gone)
-        gaps = gone[gone < count]
-        last = count + (~ended[count:]).nonzero()[:, 0]
-        for matrix in (self._x, self._z, self._c, *beside):
-            matrix[gaps] = matrix[last]
-        self.count = count
+
+def reorder(rows: Tensor, *matrices: Tensor) -> None:
+    """Put rows (int64 [k]) in front, in this order; those that stay where they are cost nothing."""
+    places = torch.arange(len(rows), device=rows.device)
+    moved = (rows != places).nonzero()[:, 0]
+    if len(moved):
+        for matrix in matrices:
+            matrix[moved] = matrix[rows[moved]]
 
 
 def expected_latent(memory: PackedMemory, outputs: Tensor) -> Tensor:
-    """The mean of the mixtures in M's outputs [n, output_size], its bias not yet added: float32 [n, Nz]."""
+    """The mean of the mixtures in M's outputs [n, output_size], its bias not yet added: float32 [n, Nz].
+
+    Of a residual M it is how far z moves: Ms that absorbed the same z differ in it as in where z lies.
+    """
     logits, mean, _ = memory.split(outputs.float() + memory.head_bias)[:3]
     return (torch.softmax(logits, -1) * mean).sum(-1)

@@ -38,11 +38,11 @@ class Starts:
         """Nz."""
         return int(self.mu.shape[1])
 
-    def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """A first latent z ~ N(mu, exp(logvar)) of one of the frames, float32 [Nz]."""
-        index = rng.integers(len(self))
+    def draw(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """The place of one of the frames, and a latent z ~ N(mu, exp(logvar)) of it, float32 [Nz]."""
+        index = int(rng.integers(len(self)))
         noise = rng.standard_normal(self.latent_size, dtype=np.float32)
-        return self.mu[index] + np.exp(0.5 * self.logvar[index]) * noise
+        return index, self.mu[index] + np.exp(0.5 * self.logvar[index]) * noise
 
 
 def first_latents(latents: Latents, limit: int = MOST_STARTS) -> Starts:

@@ -1,4 +1,4 @@
-"""Evolving C: the loop is `evolve`, read top to bottom; what it calls stands below it."""
+"""C by CMA-ES: the loop is `evolve`, read top to bottom; what it calls stands below it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from reverie.controller.file import save_controller
 from reverie.errors import DamagedFileError
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from reverie.files.metrics import MetricsLog
 from reverie.files.training import require_same
-from reverie.learning.arena import Arena, close_arenas
 from reverie.learning.cma import CMAES, check_fitness
-from reverie.learning.evolution_config import EvolutionConfig
-from reverie.learning.fitness import Returns, returns_of
+from reverie.learning.config import CMAESConfig
+from reverie.play.candidates import Returns, returns_of
+from reverie.play.env_spec import EnvSpec, close_envs
 from reverie.progress import Bar, progress
 from reverie.workers.pool import Workers
 from reverie.workers.seeds import training_seeds
 
-BEST_FILE = "best.safetensors"
+CANDIDATES_PER_TASK = 16  # whatever the number of workers
 RESCORE_SEEDS = 16  # episodes in a task of a re-scoring
+RESCORE_BEST = 3  # of the generation's best candidates
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,83 +40,79 @@ class Best:
 
 
 def evolve(
-    config: EvolutionConfig,
-    arena: Arena,
+    config: CMAESConfig,
+    generations: int,
+    env: EnvSpec,
     folder: str | Path,
     seed: int,
     workers: Workers,
     start: np.ndarray | None = None,
-) -> Best:
-    """Evolve C by CMA-ES, with checkpoints, metrics.jsonl and best.safetensors in `folder`; goes on from what is there.
+) -> np.ndarray:
+    """Evolve C, with checkpoints and metrics.jsonl in `folder`; goes on from what is there.
 
     A generation is a pure function of the search's state, `seed` and its number, so a run that was killed ends with
     the same bits as one that was not, with any number of workers.
-    start: the parameters [n] that the search begins at (an earlier round's C, or what gradients found), None for zeros;
-        they are scored first, and kept unless something beats them
-    Raises ReverieError where a fitness is not finite or `folder` holds a search with other settings.
+    start: the parameters [n] that the search begins at, None for zeros; they are scored first, and kept unless
+        something beats them
+    Returns the parameters, float64 [n], of the best C by the re-scorings. Raises ReverieError where a fitness is not
+    finite or `folder` holds a search with other settings.
     """
-    arena = arena.as_in(config)
-    folder, shape = Path(folder), arena.controller_shape()
-    settings = _settings(config, shape.parameter_count, seed)
-    search, best, steps = _resume(folder, settings)
+    folder, size = Path(folder), env.controller_shape().parameter_count
+    settings = _settings(config, size, seed)
+    search, best, steps = resume(folder, settings)
     begun = 0 if search is None else search.generation
     log = MetricsLog(folder / "metrics.jsonl", resume_step=begun)
-    title = f"C: evolving in the {arena.where}"
-    with log, progress(config.generations, title, "generations", begun) as bar:
-        if best is None and search is None and (start is not None or config.generations == 0):
-            first = np.zeros((1, shape.parameter_count)) if start is None else start[None]
-            rescored = _rescore(config, arena, first, seed, 0, workers, bar)
-            best = _best(first, rescored, None, 0)
-            save_controller(folder / BEST_FILE, shape, best.params)
+    with log, progress(generations, f"C: CMA-ES in the {env.place}", "generations", begun) as bar:
+        if best is None and search is None and start is not None:
+            rescored = _rescore(config, env, start[None], seed, 0, workers, bar)
+            best = _best(start[None], rescored, None, 0)
             save_checkpoint(folder, _checkpoint(None, best, steps := int(rescored.steps.sum()), settings))
-        if search is None and config.generations > 0:
-            begin = None if best is None else best.params
-            search = CMAES(shape.parameter_count, config.population, config.sigma, seed, begin)
-        while search is not None and search.generation < config.generations:
+        if search is None:
+            search = CMAES(size, config.population, config.sigma, seed, None if best is None else best.params)
+        while search.generation < generations:
             generation, started = search.generation, time.monotonic()
             candidates = search.ask()
-            seeds = training_seeds(seed, "controller", generation, count=config.rollouts_in(generation))
-            tried = returns_of(arena, candidates, seeds, workers, (config.shard, len(seeds)), _show(bar))
+            seeds = training_seeds(seed, "controller", generation, count=config.episodes)
+            tried = returns_of(env, candidates, seeds, workers, (CANDIDATES_PER_TASK, len(seeds)), _show(bar))
             fitness = tried.returns.mean(1)
             search.tell(fitness)
             steps += int(tried.steps.sum())
             values = {"mean": fitness.mean(), "max": fitness.max(), "min": fitness.min(), "std": fitness.std()}
+            values = {f"fitness_{name}": value for name, value in values.items()}
 
-            done, last = search.generation, search.generation == config.generations
+            done, last = search.generation, search.generation == generations
             if done % config.rescore_every == 0 or last:
-                rivals = _rivals(search, candidates, fitness, best, config.rescore_best)
-                rescored = _rescore(config, arena, rivals, seed, generation, workers, bar)
+                rivals = _rivals(search, candidates, fitness, best)
+                rescored = _rescore(config, env, rivals, seed, generation, workers, bar)
                 best = _best(rivals, rescored, best, done)
-                save_controller(folder / BEST_FILE, shape, best.params)
                 steps += int(rescored.steps.sum())
-                values |= {"rescored": best.score, "search_mean": rescored.returns[0].mean()}
+                values |= {"best_return_mean": best.score, "search_return_mean": rescored.returns[0].mean()}
 
-            values |= {"sigma": search.sigma, "length": tried.steps.mean(), f"{arena.where}_steps": steps}
-            bar.advance(1, underway=0.0, fitness=float(values["mean"]), **({"best": best.score} if best else {}))
+            values |= {"sigma": search.sigma, "episode_length_mean": tried.steps.mean(), f"{env.place}_steps": steps}
+            shown = {"best": best.score} if best else {}
+            bar.advance(1, underway=0.0, fitness=float(values["fitness_mean"]), **shown)
             log.append(step=done, **values, seconds=time.monotonic() - started)
-            if done % config.checkpoint_every == 0 or last:
-                save_checkpoint(folder, _checkpoint(search, best, steps, settings))
+            save_checkpoint(folder, _checkpoint(search, best, steps, settings))
     if workers.count == 0:
-        close_arenas()  # worker processes end with the pool
+        close_envs()  # worker processes end with the pool
     assert best is not None, "the start or the last generation is always re-scored"
-    save_controller(folder / BEST_FILE, shape, best.params)
-    return best
+    return best.params
 
 
-def _rivals(search: CMAES, candidates: np.ndarray, fitness: np.ndarray, best: Best | None, count: int) -> np.ndarray:
+def _rivals(search: CMAES, candidates: np.ndarray, fitness: np.ndarray, best: Best | None) -> np.ndarray:
     """Who is re-scored, [R, n]: the search's mean, the generation's best candidates, and the best agent so far."""
-    order = np.argsort(-fitness, kind="stable")[:count]
+    order = np.argsort(-fitness, kind="stable")[:RESCORE_BEST]
     kept = [] if best is None else [best.params]
     return np.array([search.mean, *candidates[order], *kept])
 
 
 def _rescore(
-    config: EvolutionConfig, arena: Arena, rivals: np.ndarray, seed: int, generation: int, workers: Workers, bar: Bar
+    config: CMAESConfig, env: EnvSpec, rivals: np.ndarray, seed: int, generation: int, workers: Workers, bar: Bar
 ) -> Returns:
     """All rivals on the same fresh seeds, which the search has not seen and evaluation never sees."""
-    seeds = training_seeds(seed, "controller", "rescore", generation, count=config.rescore_rollouts)
-    shard = (len(rivals), RESCORE_SEEDS)
-    rescored = returns_of(arena, rivals, seeds, workers, shard, _show(bar))
+    seeds = training_seeds(seed, "controller", "rescore", generation, count=config.rescore_episodes)
+    chunk = (len(rivals), RESCORE_SEEDS)
+    rescored = returns_of(env, rivals, seeds, workers, chunk, _show(bar))
     check_fitness(rescored.returns.mean(1), len(rivals), generation)
     return rescored
 
@@ -145,22 +141,18 @@ def _checkpoint(search: CMAES | None, best: Best | None, steps: int, settings: d
     return Checkpoint(0 if search is None else search.generation, arrays, record)
 
 
-def _settings(config: EvolutionConfig, size: int, seed: int) -> dict[str, Any]:
-    """What decides the course of a search, as JSON; `generations` only decides where it stops."""
-    settings = asdict(config)
-    for name in ("generations", "checkpoint_every"):
-        del settings[name]
-    return settings | {"parameters": size, "seed": seed}
+def _settings(config: CMAESConfig, size: int, seed: int) -> dict[str, Any]:
+    """What decides the course of a search, as JSON."""
+    return asdict(config) | {"parameters": size, "seed": seed}
 
 
-def _resume(folder: Path, settings: dict[str, Any]) -> tuple[CMAES | None, Best | None, int]:
+def resume(folder: Path, settings: dict[str, Any]) -> tuple[CMAES | None, Best | None, int]:
     """The search as the last checkpoint has it, None where none has begun; the best agent so far; the steps so far."""
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return None, None, 0
     kept = checkpoint.state.get("settings")
-    found = asdict(EvolutionConfig()) | (kept if isinstance(kept, dict) else {})  # what it lacks was not there yet
-    require_same(folder, "a search", found, settings)
+    require_same(folder, "a search", kept if isinstance(kept, dict) else {}, settings)
     try:
         return _restored(checkpoint)
     except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""What learns: C's parameters and the critic, both on features brought to one scale; and PPO's loss."""
+"""What learns by gradients: C's parameters and the critic, both on features brought to one scale; and PPO's loss."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from reverie.controller.model import Controller
 from reverie.controller.policy import Policy
 from reverie.errors import ReverieError
-from reverie.learning.config import FIRST_SPREAD, GradientConfig
+from reverie.learning.config import CLIP_RANGE, CRITIC_SIZE, INITIAL_STD, PPOConfig
 
-LEAST_REWARD = 0.01  # that a deviation is taken to be: a C that hardly ever fails does not blow its ends up
-LEAST_SIZE = 0.05  # that a feature is taken to have; a cell that hardly moves is not blown up
+MIN_REWARD_SCALE = 0.01  # that a deviation is taken to be: a C that hardly ever fails does not blow its ends up
+MIN_SCALE = 0.05  # that a feature is taken to have; a cell that hardly moves is not blown up
 
 
 class Experience(NamedTuple):
-    """What an update learns from: features [N, F], choices [N, A], their log chances, advantages and returns [N]."""
+    """What an update learns from: features [N, F], choices [N, A], their log_prob [N], advantages and returns [N]."""
 
     features: Tensor
     choice: Tensor
-    log_chance: Tensor
+    log_prob: Tensor
     advantage: Tensor
     returns: Tensor
 
@@ -34,15 +34,15 @@ class Learner(nn.Module):
     scale: Tensor
     reward_scale: Tensor
 
-    def __init__(self, controller: Controller, config: GradientConfig, start: np.ndarray | None, seed: int) -> None:
+    def __init__(self, controller: Controller, start: np.ndarray | None, seed: int) -> None:
         """start: C's parameters [n], None for zeros (hidden layers are drawn: zeros have no gradient)."""
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self._start = first_params(controller, generator) if start is None else torch.from_numpy(start).float()
         self.controller, self.policy = controller, Policy(controller)
         self.scaled = nn.Parameter(self._start.clone())
-        self.log_spread = nn.Parameter(torch.full((controller.actions.size,), FIRST_SPREAD).log())
-        size, hidden = controller.feature_size, config.critic_size
+        self.log_std = nn.Parameter(torch.full((controller.actions.size,), INITIAL_STD).log())
+        size, hidden = controller.feature_size, CRITIC_SIZE
         self.critic_in, self.critic_out = nn.Linear(size, hidden), nn.Linear(hidden, 1)
         with torch.no_grad():
             self.critic_in.weight.normal_(0, size**-0.5, generator=generator)
@@ -56,6 +56,11 @@ class Learner(nn.Module):
         """C's parameters [n]."""
         return self.scaled / self._sizes()
 
+    @property
+    def has_scale(self) -> bool:
+        """Whether the scales have been set."""
+        return bool((self.scale != 1).any())
+
     def set_scale(self, features: Tensor, rewards: Tensor, discount: float) -> None:
         """Take the mean squares of features [F] and rewards [] for scales; C's parameters stay what they were.
 
@@ -63,33 +68,33 @@ class Learner(nn.Module):
         """
         with torch.no_grad():
             before = self.params.clone()
-            self.scale.copy_(features.sqrt().clamp_min(LEAST_SIZE))
+            self.scale.copy_(features.sqrt().clamp_min(MIN_SCALE))
             deviation = rewards / (1 - min(discount, 0.999) ** 2)
-            self.reward_scale.copy_(deviation.sqrt().clamp_min(LEAST_REWARD))
+            self.reward_scale.copy_(deviation.sqrt().clamp_min(MIN_REWARD_SCALE))
             self.scaled.copy_(before * self._sizes())
 
-    def put(self, params: np.ndarray) -> None:
+    def set_params(self, params: np.ndarray) -> None:
         """C's parameters [n] are these now, whatever they were."""
         with torch.no_grad():
             self.scaled.copy_(torch.from_numpy(params).float() * self._sizes())
 
-    def move(self, scaled: Tensor, log_spread: Tensor) -> None:
-        """C's parameters, as they are scaled, and its spread are these now."""
+    def move(self, scaled: Tensor, log_std: Tensor) -> None:
+        """C's parameters, as they are scaled, and its std are these now."""
         with torch.no_grad():
             self.scaled.copy_(scaled)
-            self.log_spread.copy_(log_spread)
+            self.log_std.copy_(log_std)
 
     def narrow(self, last: float | None, share: float) -> float:
-        """Hold the spread at most where a geometric fall to `last` is after that `share`, 0 to 1, of all updates.
+        """Hold the std at most where a geometric fall to `last` is after that `share`, 0 to 1, of all updates.
 
-        Returns by how much learning should be slower than at first: steps that suit a wide spread are wild in a narrow
-        one. Odds that know no spread, those of a softmax, stay as they are.
+        Returns by how much learning should be slower than at first: steps that suit a wide policy are wild in a narrow
+        one. A softmax has no std and stays as it is.
         """
-        if last is None or not self.policy.has_spread:
+        if last is None or not self.policy.has_std:
             return 1.0
-        factor = (last / FIRST_SPREAD) ** share
+        factor = (last / INITIAL_STD) ** share
         with torch.no_grad():
-            self.log_spread.clamp_(max=math.log(FIRST_SPREAD * factor))
+            self.log_std.clamp_(max=math.log(INITIAL_STD * factor))
         return factor
 
     def outputs(self, features: Tensor) -> Tensor:
@@ -117,30 +122,30 @@ def first_params(controller: Controller, generator: torch.Generator) -> Tensor:
     return params
 
 
-def loss_of(learner: Learner, some: Experience, config: GradientConfig) -> tuple[Tensor, Tensor]:
+def loss_of(learner: Learner, some: Experience, config: PPOConfig) -> tuple[Tensor, Tensor]:
     """PPO's clipped loss on some experience, and the policy's mean entropy.
 
     The critic shares no parameter with C and Adam takes no notice of a loss's scale, so its error needs no weight.
     """
-    log_chance, entropy = learner.policy.odds(learner.outputs(some.features), learner.log_spread, some.choice)
-    ratio = (log_chance - some.log_chance).exp()
-    clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
+    log_prob, entropy = learner.policy.evaluate_actions(learner.outputs(some.features), learner.log_std, some.choice)
+    ratio = (log_prob - some.log_prob).exp()
+    clipped = ratio.clamp(1 - CLIP_RANGE, 1 + CLIP_RANGE)
     gain = torch.minimum(ratio * some.advantage, clipped * some.advantage).mean()
     error = (learner.value(some.features) - some.returns).square().mean()
-    return error - gain - config.entropy * entropy.mean(), entropy.mean().detach()
+    return error - gain - config.ent_coef * entropy.mean(), entropy.mean().detach()
 
 
-def counted(rewards: Tensor, config: GradientConfig) -> Tensor:
-    """What dreamt rewards, of any shape, count for C."""
-    return rewards if config.reward_limit is None else rewards.clamp_max(config.reward_limit)
+def clip_reward(rewards: Tensor, config: PPOConfig) -> Tensor:
+    """Rewards of any shape, clipped from above."""
+    return rewards if config.reward_clip is None else rewards.clamp_max(config.reward_clip)
 
 
-def advantages(
+def gae(
     rewards: Tensor,
     values: Tensor,
     cut_values: Tensor,
     stops: Tensor,
-    config: GradientConfig,
+    config: PPOConfig,
     chosen: Tensor | None = None,
 ) -> Tensor:
     """Generalized advantages [T, N]: how much better than the critic's guess each choice turned out.
@@ -150,23 +155,23 @@ def advantages(
     chosen: bool [T, N], where C chose; elsewhere an earlier choice went on, which is judged by all that it led to.
         None: everywhere
     """
-    found = torch.zeros_like(rewards)
+    advantages = torch.zeros_like(rewards)
     last = torch.zeros_like(rewards[0])
-    trace = torch.full_like(rewards, config.trace)  # of the next step's advantage in a step's own
+    trace = torch.full_like(rewards, config.gae_lambda)  # of the next step's advantage in a step's own
     if chosen is not None:
         trace[:-1][~chosen[1:]] = 1.0
     for t in reversed(range(len(rewards))):
         following = torch.where(stops[t], cut_values[t], values[t + 1])
-        surprise = rewards[t] + config.discount * following - values[t]
-        last = surprise + config.discount * trace[t] * last * ~stops[t]
-        found[t] = last
-    return found
+        delta = rewards[t] + config.gamma * following - values[t]
+        last = delta + config.gamma * trace[t] * last * ~stops[t]
+        advantages[t] = last
+    return advantages
 
 
-def require_finite(what: str, value: float, config: GradientConfig, number: int) -> None:
+def require_finite(what: str, value: float, config: PPOConfig, number: int) -> None:
     """Stop where the "loss", say, of an update (by its number from 0) would make C something that is no number."""
     if not math.isfinite(value):
         raise ReverieError(
             f"C's {what} is {value} at update {number + 1}, expected a finite number; lower "
-            f"gradient.learning_rate ({config.learning_rate}) and train C again in another run folder"
+            f"ppo.learning_rate ({config.learning_rate}) and train C again in another run folder"
         )

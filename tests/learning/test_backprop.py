@@ -12,32 +12,31 @@ from torch import Tensor
 from reverie.controller.config import ControllerConfig
 from reverie.dream.config import DreamConfig
 from reverie.dream.engine import DreamEngine
-from reverie.learning.backprop import lambda_returns
-from reverie.learning.config import GradientConfig
-from reverie.learning.dreams import EndlessDreams
+from reverie.learning.backprop import lambda_returns, unroll
+from reverie.learning.config import PPOConfig
+from reverie.learning.dream_rollouts import DreamWindow, EndlessDreams
 from reverie.learning.learner import Learner
-from reverie.learning.unrolling import Window, unroll
 from tests.dream import parts
-from tests.learning.test_gradient import DREAMS, engine
+from tests.learning.dreamt import DREAMS, HORIZON, MEMORIES, engine
 
-CONFIG = GradientConfig(critic_size=8, discount=0.9, trace=0.8)
-SURVIVING = {"spec": parts.SURVIVAL, "config": DreamConfig(temperature=1.1, done="calibrated", max_steps=30)}
+CONFIG = PPOConfig(gamma=0.9, gae_lambda=0.8)
+SURVIVING = {"spec": parts.SURVIVAL, "config": DreamConfig(temperature=1.1, termination="calibrated")}
 COUNT = 40
 
 
 def learner(made: DreamEngine) -> Learner:
     """A C that does something, and a critic that says something."""
-    found = Learner(made.controller, CONFIG, parts.candidates(made.controller, 1)[0], 3)
+    found = Learner(parts.controller(made), parts.candidates(made, 1)[0], 3)
     with torch.no_grad():
         found.critic_out.weight.normal_(generator=torch.Generator().manual_seed(1))
     return found
 
 
 def dreams(made: DreamEngine, youngest: bool = True) -> EndlessDreams:
-    found = EndlessDreams(made, COUNT, torch.Generator().manual_seed(0))
+    found = EndlessDreams(made, COUNT, HORIZON, torch.Generator().manual_seed(0))
     if youngest:
         found.age.zero_()
-        found.born.zero_()
+        found.first_age.zero_()
     return found
 
 
@@ -47,17 +46,17 @@ ENGINES = {
         for kind, make in DREAMS.items()
         for number in range(len(make()))
     },
-    "with its habit": lambda: engine(
-        spec=parts.PREDICTED, model=parts.memory(action_head=True), chosen=ControllerConfig(features="zcha")
+    "the next action seen": lambda: engine(
+        model=parts.memory(action_head=True), inputs=ControllerConfig(inputs=("z", "c", "h", "action"))
     ),
     "to survive": lambda: engine(**SURVIVING),
-    "without a restart input": lambda: engine(spec=parts.PREDICTED, model=parts.memory(restart_input=False)),
-    "in the processor's fastest dtype": lambda: engine(spec=parts.PREDICTED, dtype=torch.bfloat16),
+    "without a restart input": lambda: engine(model=parts.memory(restart_input=False)),
+    "in the processor's fastest dtype": lambda: engine(dtype=torch.bfloat16),
 }
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_the_dream_is_the_engines(kind: str) -> None:
+def test_the_unrolled_step_is_the_dreams_step(kind: str) -> None:
     """Step for step, from the same draws: what C sees, what it is paid, and where the dreams are left."""
     made = ENGINES[kind]()
     acting, steps, generator = learner(made), 6, torch.Generator().manual_seed(5)
@@ -68,14 +67,14 @@ def test_the_dream_is_the_engines(kind: str) -> None:
     ended = torch.zeros(COUNT, dtype=torch.bool)
     with torch.no_grad():
         for t in range(steps):
-            torch.testing.assert_close(window.features[t], plain.see(), **loose)
-            choice = acting.policy.draw(acting.outputs(plain.see()), acting.log_spread, generator)
-            reward, over, cut = plain.step(acting.policy.felt(choice), generator)
+            torch.testing.assert_close(window.features[t], plain.features(), **loose)
+            choice = acting.policy.draw(acting.outputs(plain.features()), acting.log_std, generator)
+            reward, over, cut = plain.step(acting.policy.action(choice), generator)
             torch.testing.assert_close(window.reward[t], reward, **loose)
             assert not cut.any()
             ended |= over
-    torch.testing.assert_close(window.features[-1], plain.see(), **loose)
-    torch.testing.assert_close(ours.see(), plain.see(), **loose)
+    torch.testing.assert_close(window.features[-1], plain.features(), **loose)
+    torch.testing.assert_close(ours.features(), plain.features(), **loose)
     assert (window.stopped == ended).all()
     ours.age[ended], plain.age[ended], ours.total[ended], plain.total[ended] = 0, 0, 0, 0  # theirs went on
     for (name, mine), theirs in zip(ours.to_arrays().items(), plain.to_arrays().values(), strict=True):
@@ -85,20 +84,20 @@ def test_the_dream_is_the_engines(kind: str) -> None:
 def test_dreams_bring_what_they_bring_until_they_end_or_meet_their_cap() -> None:
     made = engine(**SURVIVING | {"model": parts.memory(done_bias=-3.0)})  # some end, some are cut off
     ours = dreams(made, youngest=False)
-    born, age, steps = ours.born.clone(), ours.age.clone(), 12
+    first_age, age, steps = ours.first_age.clone(), ours.age.clone(), 12
     window = unroll(ours, learner(made), steps, torch.Generator().manual_seed(5))
-    capped = ours.age == made.max_steps
+    capped = ours.age == HORIZON
     assert 0 < capped.sum() < window.stopped.sum() < COUNT
     assert (window.stopped | (ours.age == age + steps)).all()
     torch.testing.assert_close(ours.total, (ours.age - age).double())  # 1 a step
-    assert (ours.age <= made.max_steps).all()
-    assert (ours.born == born).all()
-    beyond = age + torch.arange(steps)[:, None] >= made.max_steps
+    assert (ours.age <= HORIZON).all()
+    assert (ours.first_age == first_age).all()
+    beyond = age + torch.arange(steps)[:, None] >= HORIZON
     assert (window.reached[beyond] == 0).all()
-    assert (window.cut == (age + torch.arange(1, steps + 1)[:, None] == made.max_steps)).all()
-    chance = torch.cat([torch.ones(1, COUNT), window.goes_on[:-1]]).cumprod(0)
+    assert (window.cut == (age + torch.arange(1, steps + 1)[:, None] == HORIZON)).all()
+    chance = torch.cat([torch.ones(1, COUNT), window.survives[:-1]]).cumprod(0)
     torch.testing.assert_close(window.reached[~beyond], chance[~beyond].detach())
-    torch.testing.assert_close(window.reward, window.goes_on - 1)
+    torch.testing.assert_close(window.reward, window.survives - 1)
 
 
 def gain(made: DreamEngine, acting: Learner, params: Tensor | None = None) -> Tensor:
@@ -116,11 +115,11 @@ SLOPES: dict[str, dict[str, Any]] = {
         **SURVIVING, "spec": parts.PREDICTED, "model": parts.memory(done_bias=0.0, **ONE),
     },
     "ends alone": SURVIVING | {"model": parts.memory(done_bias=0.0, **ONE)},
-    "what another M knows": {"spec": parts.PREDICTED, "model": parts.memory(**ONE), "beside": parts.memory(9)},
+    "what another M knows": {"spec": parts.PREDICTED, "model": parts.memory(**ONE), "seen": MEMORIES[1]},
     "a hidden layer on all that M knows": {
         "spec": parts.PREDICTED,
         "model": parts.memory(**ONE),
-        "chosen": ControllerConfig("hidden", features="zch", hidden_size=5),
+        "inputs": ControllerConfig(("z", "c", "h"), hidden_size=5),
     },
 }  # fmt: skip
 
@@ -130,7 +129,7 @@ def test_gradients_are_the_slopes_of_what_c_is_paid(kind: str) -> None:
     """Along random directions, by central differences."""
     made = engine(**SLOPES[kind])
     acting = learner(made)
-    gradient, spread = torch.autograd.grad(gain(made, acting), [acting.scaled, acting.log_spread])
+    gradient, spread = torch.autograd.grad(gain(made, acting), [acting.scaled, acting.log_std])
     assert gradient.any()
     assert spread.any()
     start, generator, step = acting.scaled.detach().clone(), torch.Generator().manual_seed(2), 0.003
@@ -142,36 +141,37 @@ def test_gradients_are_the_slopes_of_what_c_is_paid(kind: str) -> None:
         with torch.no_grad():
             rise = gain(made, acting, start + off) - gain(made, acting, start - off)
         found.append(rise / (2 * step) * direction.norm())
-    torch.testing.assert_close(torch.stack(found), expected, rtol=0.01, atol=0.01 * float(expected[1:].abs().max()))
+    off_by = 0.02 * float(expected[1:].abs().max())  # the brake has a kink where it begins
+    torch.testing.assert_close(torch.stack(found), expected, rtol=0.01, atol=off_by)
 
 
-def test_doubt_has_a_slope() -> None:
-    (made,) = DREAMS["an M in doubt"]()
-    acting = learner(made)
-    window = unroll(dreams(made), acting, 4, torch.Generator().manual_seed(5))
-    (plain,) = torch.autograd.grad(window.reward.sum(), [acting.scaled])
-    assert torch.isfinite(plain).all()
-    generator = torch.Generator().manual_seed(5)
-    ours = dreams(made)
-    ours.doubt = None
-    (without,) = torch.autograd.grad(unroll(ours, acting, 4, generator).reward.sum(), [acting.scaled])
-    assert (plain - without).norm() > 0.01 * without.norm()
+def test_disagreement_has_a_slope() -> None:
+    model = parts.memory(**ONE)
+    slopes = []
+    for penalty in (0.0, 1.0):
+        made = engine(model=model, penalty=penalty, others=MEMORIES[1:])
+        acting = learner(made)
+        window = unroll(dreams(made), acting, 4, torch.Generator().manual_seed(5))
+        (slope,) = torch.autograd.grad(window.reward.sum(), [acting.scaled])
+        slopes.append(slope)
+    assert torch.isfinite(slopes[1]).all()
+    assert (slopes[1] - slopes[0]).norm() > 0.01 * slopes[0].norm()
 
 
 def test_lambda_returns_are_the_weighted_sum_of_all_shorter_ones() -> None:
     rng, steps = torch.Generator().manual_seed(0), 5
-    reward, goes_on = torch.randn(steps, 1, generator=rng), torch.rand(steps, 1, generator=rng)
+    reward, survives = torch.randn(steps, 1, generator=rng), torch.rand(steps, 1, generator=rng)
     values, none = torch.randn(steps + 1, 1, generator=rng), torch.zeros(steps, 1)
     cut = torch.zeros(steps, 1, dtype=torch.bool)
     cut[3] = True
-    window = Window(none, reward, goes_on, none, cut, none)
+    window = DreamWindow(none, reward, survives, none, cut, none)
     found = lambda_returns(window, values, CONFIG)
 
     def after(t: int, count: int) -> Tensor:
         """What `count` steps from t on bring, and then the critic."""
         if count == 0:
             return values[t]
-        return reward[t] + 0.9 * goes_on[t] * after(t + 1, count - 1)
+        return reward[t] + 0.9 * survives[t] * after(t + 1, count - 1)
 
     for t, last in ((0, 4), (1, 4), (3, 4), (4, 5)):  # the cap is met in step 3, so nothing beyond it counts
         longest = last - t

@@ -1,6 +1,9 @@
-"""A second LSTM beside the dreams: it follows what M dreams, and C sees its state in place of M's."""
+"""Other Ms beside the dreams: they follow what M dreams, for C to see their state, or to disagree with M."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -43,7 +46,7 @@ class Follower:
 
     @property
     def matrices(self) -> tuple[Tensor, Tensor]:
-        """What `DreamRows.drop` must reorder with the dreams."""
+        """What is reordered with the dreams."""
         return self._x, self._c
 
     @property
@@ -55,8 +58,8 @@ class Follower:
         """Begin anew with the dreams that began anew in these rows."""
         self._c[rows], self._h[rows], self._restart[rows] = 0, 0, 1
 
-    def wake(self, rows: Tensor, h: Tensor, c: Tensor) -> None:
-        """Give dreams that have just begun in these rows the state of a moment inside an episode."""
+    def begin_inside(self, rows: Tensor, h: Tensor, c: Tensor) -> None:
+        """Give dreams that have just begun in these rows the state of a step inside an episode."""
         self._h[rows], self._c[rows], self._restart[rows] = h.to(self._x.dtype), c, 0
 
     def resume(self, h: Tensor, c: Tensor, restart: Tensor) -> None:
@@ -80,3 +83,23 @@ class Follower:
         else:
             h, self._c[:n] = cell(self._gates[:n].float() + self.memory.bias, self._c[:n])
             self._h[:n] = h
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Other Ms that follow dreams, and what it costs C where they expect something else."""
+
+    rows: DreamRows
+    others: tuple[Follower, ...]
+    weight: float
+
+    def penalty(self) -> Tensor:
+        """What the step just dreamt costs, float32 [n]: the standard deviation of all Ms' means, over the dimensions.
+
+        In units of the prior: 1 would be Ms that differ as latents drawn at random do.
+        """
+        return self.price([self.rows.expected(), *(other.expected() for other in self.others)])
+
+    def price(self, means: Sequence[Tensor]) -> Tensor:
+        """What it costs that the Ms expect these means of z, each [n, Nz]: [n]."""
+        return self.weight * torch.stack(list(means)).std(0, correction=0).mean(-1)

@@ -1,0 +1,1 @@
+"""Playing: the one loop over episodes, where C is tried, and how workers try many Cs."""
