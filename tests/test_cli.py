@@ -23,15 +23,15 @@ from reverie.cli.commands import COMMANDS
 from reverie.evaluation.score import Score
 from reverie.files.atomic import read_json
 from reverie.hardware import single_thread
-from reverie.learning.arena import close_arenas
+from reverie.play.env_spec import close_envs
 from reverie.recipe.experiment import Experiment
 from reverie.recipe.listing import COMMAND_WORDS
-from reverie.runs.shipped import shipped
+from reverie.runs.opening import shipped
 from reverie.runs.verify import verify_run
 from reverie.settings import setting_types
 from reverie.worlds.registry import world_names
 from tests.conftest import FinishedRun
-from tests.small_runs import ENVIRONMENT, ROOT, copy_run, flip, small_run, snapshot
+from tests.small_runs import ENVIRONMENT, PHASES, ROOT, copy_run, flip, small_run, snapshot
 from tests.small_runs import reverie as command
 
 SCORE = {"world", "where", "temperature", "episodes", "seed", "mean", "std", "min", "max", "scores"}
@@ -43,7 +43,7 @@ def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("COLUMNS", "100")
     with single_thread():
         yield
-    close_arenas()
+    close_envs()
 
 
 def call(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
@@ -90,19 +90,33 @@ BAD_WORDS = [
     ("run tiny more", "'more' is one word too many; see reverie run --help"),
     ("run tiny --seed", "--seed has no value; see reverie run --help"),
     ("run tiny --seed x", "--seed cannot be 'x'; see reverie run --help"),
-    ("run tiny --seed -1", "seed is -1; expected 0 or more"),
+    ("run tiny --seed -1", "seed is -1, expected 0 or more"),
     ("run tiny --workers x", "--workers is 'x'; expected a number, ray, HOST:PORT or ray://HOST:PORT"),
     ("run tiny --data x", "--data is 'x'; expected minari:NAME, a Minari data set on this machine"),
     ("run tiny --track x", "--track is 'x'; expected tensorboard, or MODULE:CLASS for a tracker of your own"),
     ("run tiny --workers -1", "--workers is -1; expected 0 (this process) or more"),
-    ("run tiny --evolve-in space", "evolve_in is 'space', expected dream or world"),
-    ("run tiny --device gpu", "unknown device 'gpu'; expected auto, cpu or cuda"),
+    (
+        "run tiny --phases ppo:dream",
+        "phase 'ppo:dream' is not understood, expected METHOD:PLACE:UPDATES[:ROUNDS[:SETTING=VALUE,...]], such as "
+        "ppo:dream:300",
+    ),
+    (
+        "run tiny --phases ppo:space:3",
+        "phase 'ppo:space:3' has place 'space', expected dream or world; a phase is "
+        "METHOD:PLACE:UPDATES[:ROUNDS[:SETTING=VALUE,...]]",
+    ),
+    (
+        "run tiny --phases cmaes:dream:3:all:sigmas=1",
+        "phase 'cmaes:dream:3:all:sigmas=1' sets 'sigmas', expected one of population, episodes, sigma, max_steps, "
+        "no_reward_timeout, rescore_every, rescore_episodes",
+    ),
+    ("run tiny --device gpu", "unknown device 'gpu'; expected auto or cpu"),
     ("run tiny --device cuda", "device 'cuda' was asked for, but no CUDA device is available; use --device cpu"),
     ("evaluate {run} --episodes 0", "--episodes is 0; expected at least 1"),
     ("evaluate {run} --temperature 2", "--temperature is a dream's; add --dream"),
     ("evaluate {run} --film x.mp4", "--film shows a dream; add --dream"),
     ("evaluate {run} --temperature hot", "--temperature cannot be 'hot'; see reverie evaluate --help"),
-    ("evaluate {run} --dream --temperature 0", "dream temperature is 0.0; expected a finite number above 0"),
+    ("evaluate {run} --dream --temperature 0", "dream.temperature is 0.0, expected a finite number above 0"),
     ("evaluate {run}/no", "{run}/no is not a run folder (no config.json in it); 'reverie run WORLD' makes one"),
     ("export {run}", "--to is missing; see reverie export --help"),
     ("run tiny --fro doom", "unknown option '--fro'; did you mean '--from'?; see reverie run --help"),
@@ -115,7 +129,7 @@ BAD_WORDS = [
     # settings
     ("run tiny --vision.updats 3", "unknown setting 'vision.updats'; did you mean 'vision.updates'?"),
     ("run tiny --vison.updates 3", "unknown setting 'vison.updates'; did you mean 'vision.updates'?"),
-    ("run tiny --zzz.zzz 3", "unknown setting 'zzz.zzz'; 'reverie run WORLD --help' lists them"),
+    ("run tiny --zzz.zzz 3", "unknown setting 'zzz.zzz'; 'reverie run WORLD --help-settings' lists them"),
     ("run tiny --vision.updates x", "vision.updates is 'x', expected a whole number"),
     ("run tiny --vision.updates=1.5", "vision.updates is '1.5', expected a whole number"),
     ("run tiny --vision.updates", "vision.updates has no values, expected one: a whole number"),
@@ -124,30 +138,23 @@ BAD_WORDS = [
         "run tiny --vision.updates -4",
         "vision.updates is -4, expected a whole number of at least 0; change it in the configuration",
     ),
-    ("run tiny --vision.final_learning_rate x", "vision.final_learning_rate is 'x', expected a number or none"),
+    ("run tiny --vision.min_lr x", "vision.min_lr is 'x', expected a number or none"),
     ("run tiny --memory.done_head maybe", "memory.done_head is 'maybe', expected true or false"),
     (
-        "run tiny --controller.features x",
-        "controller.features is 'x', expected 'z' or 'zh' or 'zch' or 'zha' or 'zcha' or 'zho' or 'zcho'",
+        "run tiny --controller.inputs x",
+        "controller.inputs is 'x', expected 'z' or 'h' or 'c' or 'action' or 'survival'",
     ),
-    ("run tiny --evaluation-episodes 0", "evaluation_episodes is 0; expected at least 1"),
+    ("run tiny --evaluation-episodes 0", "evaluation_episodes is 0, expected at least 1"),
     (
         "run tiny --collect.policies held heldd",
         "collect.policies is ['held', 'heldd'], expected names out of uniform, held, turning, long-held, sweep, "
         "brownian, random-network; change it in the configuration",
     ),
-    (
-        "run tiny --vision.latent_size 9",
-        "memory.latent_size is 8 but vision.latent_size is 9; M reads V's latents, so set both alike",
-    ),
-    ("run tiny --memory.action_size 2", "memory.action_size is 2, but the actions of tiny have 1"),
+    ("run tiny --memory.latent_size 9", "unknown setting 'memory.latent_size'; did you mean 'memory.batch_size'?"),
     (
         "run tiny --memory.reward_head false",
-        "memory.reward_head is False, and no dream of tiny goes without; set it, or use --evolve-in world",
-    ),
-    (
-        "run tiny --evolution.where world",
-        "evolution.where decides what M must learn too; use --evolve-in dream or --evolve-in world",
+        "memory.reward_head is False, and no dream of tiny goes without; set it, or let all phases take place in the "
+        "world",
     ),
     (
         "evaluate {run} --vision.updates 3",
@@ -155,7 +162,11 @@ BAD_WORDS = [
     ),
     ("memory {run} --vision.updates 3", "--vision.updates is for a new run; add --world WORLD, or leave it out"),
     ("memory {run} --preset paper", "--preset is for a new run; add --world WORLD, or leave it out"),
-    ("memory {run} --evolve-in world", "--evolve-in is for a new run; add --world WORLD, or leave it out"),
+    ("memory {run} --phases ppo:world:1", "--phases is for a new run; add --world WORLD, or leave it out"),
+    (
+        "memory {run} --help-settings",
+        "the settings of which world? 'reverie run WORLD --help-settings' lists them",
+    ),
 ]
 
 
@@ -206,14 +217,14 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert (code, err) == (0, "")
     assert out.startswith(f"usage: reverie {name} ")
     assert COMMANDS[name].summary.split()[0] in out
-    assert ("reverie run WORLD --preset PRESET --help" in out) == COMMANDS[name].takes_settings
+    assert ("reverie run WORLD --preset PRESET --help-settings" in out) == COMMANDS[name].takes_settings
 
 
 def test_help_names_every_world_and_what_workers_may_be(capsys: pytest.CaptureFixture[str]) -> None:
     for name in COMMANDS:
         said = " ".join(call(capsys, name, "--help")[1].replace("│", " ").split())
         assert "--workers" not in said or "ray, or the address of a Ray cluster" in said, name
-        if name in ("run", "iterate"):
+        if name == "run":
             assert all(world in said for world in (*world_names(), "doom-skill-1 to doom-skill-5"))
 
 
@@ -223,13 +234,15 @@ def test_no_words_of_help_are_broken_where_the_source_is() -> None:
     assert [note for note in notes if "\n" in note] == []
 
 
-def test_help_for_a_world_lists_every_setting_with_its_value(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = call(capsys, "run", "tiny", "--preset", "tiny", "--memory.updates", "77", "--help")
+def test_every_setting_is_listed_on_request_with_its_value(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "run", "tiny", "--preset", "tiny", "--memory.updates", "77", "--help-settings")
     assert code == 0
+    short = call(capsys, "run", "tiny", "--help")[1]
+    assert len(short.splitlines()) < 60 < len(out.splitlines())
     listed = dict(re.findall(r"^  --(\S+) (.+)$", out.partition("settings of tiny")[2], re.MULTILINE))
     assert list(listed) == [name for name in setting_types(Experiment) if name not in COMMAND_WORDS]
     assert listed["memory.updates"] == "77"
-    assert listed["memory.outlook"] == "none"
+    assert listed["memory.survival_head"] == "none"
     assert listed["collect.policies"] == "held uniform brownian"
     assert "      Adam steps in all." in out
 
@@ -252,7 +265,7 @@ def test_the_commands_of_a_stage_say_that_they_are_done(
     assert changed <= {
         "timings.json",
         "memory/metrics.jsonl",
-        "controller/metrics.jsonl",
+        *(f"controller/{phase}/metrics.jsonl" for phase in PHASES),
         "controller/best.safetensors",
     }
 
@@ -303,7 +316,7 @@ def test_run_again_prints_the_table(finished: Path, tmp_path: Path, capsys: pyte
     score = Score.from_dict(read_json(run / "scores" / "agent.json"))
     assert re.search(rf"agent +│ +{score.mean:.1f} ± {score.std:.1f} ", out)
     assert re.search(r"random policy +│", out)
-    assert out.endswith(f"report: {run}/report.html\n")
+    assert f"\nreport: {run}/report.html\n" in out
 
 
 @pytest.mark.parametrize(
@@ -372,7 +385,7 @@ def test_verify(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     flip(run / "memory" / "step-00000012.safetensors")
     file = str(run / "memory" / "step-00000012.safetensors")
     problem = "is truncated or altered: step-00000012.json gives another SHA-256"
-    remedy = "remove step-00000012.json to go on from step-00000008"
+    remedy = "remove step-00000012.json to go on from step-00000011"
     assert call(capsys, "verify", run) == (2, f"{file}: {problem}; {remedy}\n", "")
     code, out, _ = call(capsys, "verify", run, "--json")
     assert (code, out.count("\n")) == (2, 1)
@@ -442,9 +455,3 @@ def test_both_ways_to_call_it_are_one(finished: Path) -> None:
         [str(Path(sys.executable).with_name("reverie")), "worlds"], capture_output=True, text=True, check=True
     )
     assert script.stdout == command("worlds").stdout != ""
-
-
-def test_the_page_of_the_command_line_names_every_command() -> None:
-    page = (ROOT / "docs" / "command-line.md").read_text()
-    for name in COMMANDS:
-        assert re.search(rf"^    reverie (\w+ \| )*{name}\b", page, re.MULTILINE), name

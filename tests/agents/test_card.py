@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reverie.agents.card import CARD, FORMAT, RESTORE, TENSOR_FILES, open_export, read_card
+from reverie.agents.card import CARD, FORMAT, RESTORE, TENSOR_FILES, read_card
+from reverie.agents.trained import open_export
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.atomic import sha256
 from reverie.runs.verify import verify_run
@@ -167,15 +168,6 @@ def test_a_card_of_another_format(export: Path) -> None:
         f"{export}/card.json has format 'reverie-export-9', made by reverie 9.9; reverie 0.1.0 reads "
         "'reverie-export-1': use that version, or export the run again"
     )
-
-
-def test_a_card_without_the_settings_that_came_later(export: Path) -> None:
-    def edit(card: dict[str, Any]) -> None:
-        del card["experiment"]["vision"]["change_weight"], card["experiment"]["rounds"]
-
-    before = open_export(export).experiment
-    with_card(edit)(export)
-    assert open_export(export).experiment == before
 
 
 def test_a_setting_that_is_no_more(export: Path) -> None:

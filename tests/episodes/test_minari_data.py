@@ -144,3 +144,62 @@ def test_an_export_that_fails_leaves_nothing(store: Store, tmp_path: Path) -> No
     with pytest.raises(ReverieError):
         export_minari(store, TINY, "held-v0")
     assert not (tmp_path / "minari" / "held-v0").exists()
+
+
+def test_what_minari_joined_is_taken_though_it_lost_our_word_for_it(tmp_path: Path) -> None:
+    own = gym.spaces.Box(-1, 1, (3,), np.float32)
+    frames = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    space = gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+    _foreign("joined-v0", frames, np.eye(3, dtype=np.float32)[[0, 2, 1, 0]], space, own)
+    spec = replace(TINY, actions=ActionSpec("discrete", 3))
+    import_minari("joined-v0", Store(tmp_path / "joined"), spec)
+    assert Store(tmp_path / "joined").read(0).actions.argmax(1).tolist() == [0, 2, 1, 0]
+    _foreign("pushed-v0", frames, np.full((4, 3), 0.5, np.float32), space, own)
+    with pytest.raises(ReverieError, match="its actions are no choices of one out of several"):
+        import_minari("pushed-v0", Store(tmp_path / "pushed"), spec)
+
+
+def test_the_picture_of_several_is_asked_for_and_masks_are_none(tmp_path: Path) -> None:
+    image, mask = gym.spaces.Box(0, 255, (20, 30, 3), np.uint8), gym.spaces.Box(0, 9, (20, 30), np.uint8)
+    rng = np.random.default_rng(0)
+    shown = {
+        "map": rng.integers(0, 256, (5, 20, 30, 3), np.uint8),
+        "eyes": rng.integers(0, 256, (5, 20, 30, 3), np.uint8),
+    }
+    spec = replace(TINY, actions=ActionSpec("mixed", 5, (3, 2)))
+    actions = gym.spaces.MultiDiscrete([3, 2])
+    taken = np.array([[0, 1], [2, 0], [1, 1], [0, 0]])
+    _foreign("two-v0", shown, taken, gym.spaces.Dict({"map": image, "eyes": image}), actions)
+    with pytest.raises(ReverieError, match=r"may be pictures, .*; name the one to take, as --world.observation"):
+        import_minari("two-v0", Store(tmp_path / "two"), spec)
+    import_minari("two-v0", Store(tmp_path / "two"), replace(spec, name="tiny?observation=eyes"))
+    episode = Store(tmp_path / "two").read(0)
+    assert abs(episode.frames.mean() - shown["eyes"].mean()) < abs(episode.frames.mean() - shown["map"].mean())
+    assert episode.actions.tolist()[:2] == [[1, 0, 0, 0, 1], [0, 0, 1, 1, 0]]
+    _foreign("mask-v0", {"mask": shown["map"][..., 0] % 9}, taken, gym.spaces.Dict({"mask": mask}), actions)
+    with pytest.raises(ReverieError, match="several arrays that may be pictures, mask"):
+        import_minari("mask-v0", Store(tmp_path / "mask"), spec)
+
+
+@pytest.mark.parametrize("spoil", ["cut", "lost"])
+def test_a_file_that_is_cut_short_is_named_and_what_came_before_stays(spoil: str, tmp_path: Path, store: Store) -> None:
+    import h5py
+
+    file = export_minari(store, TINY, "whole-v0") / "data" / "main_data.hdf5"
+    if spoil == "cut":
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    else:
+        with h5py.File(file, "a") as data:
+            del data["episode_2"]
+    with pytest.raises(ReverieError, match=r"cannot be read .*; download or export it again"):
+        import_minari("whole-v0", Store(tmp_path / "again"), TINY)
+    assert len(Store(tmp_path / "again").entries) == (0 if spoil == "cut" else 2)
+
+
+def test_pictures_without_the_last_one_are_read(tmp_path: Path) -> None:
+    space = gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    _foreign("short-v0", frames, np.zeros((4, 1), np.float32), space, gym.spaces.Box(-1, 1, (1,), np.float32))
+    import_minari("short-v0", Store(tmp_path / "short"), TINY)
+    found = Store(tmp_path / "short").read(0).frames
+    assert (found[4] == found[3]).all()

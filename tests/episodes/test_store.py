@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from reverie.episodes.chunks import FRAME_BYTES
+from reverie.episodes.episode_file import FRAME_BYTES
 from reverie.episodes.store import Problem, Store
 from reverie.errors import DamagedFileError, ReverieError
 

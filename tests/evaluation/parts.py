@@ -42,7 +42,7 @@ def make_memory(**changes: bool) -> MDNRNN:
 
 
 def make_agent() -> Agent:
-    config = ControllerConfig(features="zh")
+    config = ControllerConfig(inputs=("z", "h"))
     controller = Controller(config, config.feature_size(LATENTS, HIDDEN), TINY.actions)
     params = np.random.default_rng(0).normal(size=controller.parameter_count)
     return Agent(make_vision(), make_memory(), controller, params, TINY)

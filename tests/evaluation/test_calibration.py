@@ -32,8 +32,8 @@ def test_an_m_that_drew_the_latents_itself_is_calibrated() -> None:
     memory = make_memory()
     latents, actions = calibrate(memory, TINY.actions, [dreamt(memory, 150, seed) for seed in range(6)])
     assert actions is None
-    assert latents.places.shape == (900, LATENTS)
-    np.testing.assert_allclose(latents.held(), LEVELS, atol=0.03)
+    assert latents.ranks.shape == (900, LATENTS)
+    np.testing.assert_allclose(latents.coverage(), LEVELS, atol=0.03)
 
 
 def test_an_m_that_is_too_sure_holds_fewer_than_it_says() -> None:
@@ -44,13 +44,13 @@ def test_an_m_that_is_too_sure_holds_fewer_than_it_says() -> None:
         mixtures, size = memory.config.mixtures, memory.config.latent_size
         memory.head_bias[2 * mixtures * size : 3 * mixtures * size] -= 1  # every standard deviation shrinks by e
     sure = calibrate(memory, TINY.actions, episodes)[0]
-    assert (sure.held() < 0.8 * truth.held()).all()
+    assert (sure.coverage() < 0.8 * truth.coverage()).all()
     assert sure.nll > truth.nll + 0.5
 
 
 def test_the_intervals_are_central() -> None:
-    places = LatentCalibration(np.array([[0.05, 0.3], [0.5, 0.9]]), 0.0)
-    assert places.held(np.array([0.0, 0.4, 0.8, 0.9])).tolist() == [0.25, 0.5, 0.75, 1.0]
+    ranks = LatentCalibration(np.array([[0.05, 0.3], [0.5, 0.9]]), 0.0)
+    assert ranks.coverage(np.array([0.0, 0.4, 0.8, 0.9])).tolist() == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_padding_leaves_no_trace() -> None:
@@ -63,7 +63,7 @@ def test_padding_leaves_no_trace() -> None:
     alone, _ = calibrate(memory, TINY.actions, certain[:1])
     assert actions is not None
     assert actions.predicted.shape == actions.taken.shape == (6 + 39, 1)
-    np.testing.assert_allclose(together.places[:7], alone.places, atol=1e-4)
+    np.testing.assert_allclose(together.ranks[:7], alone.ranks, atol=1e-4)
     np.testing.assert_array_equal(actions.taken[:6], short.actions[1:])
 
 
@@ -78,7 +78,7 @@ def test_padding_leaves_no_trace() -> None:
 def test_agreement(
     kind: str, predicted: list[list[float]], taken: list[list[float]], agreement: float, baseline: float
 ) -> None:
-    found = ActionCalibration(kind, np.array(predicted), np.array(taken, float))
+    found = ActionCalibration(ActionSpec(kind, len(taken[0])), np.array(predicted), np.array(taken, float))
     assert found.agreement() == pytest.approx(agreement)
     assert found.baseline() == pytest.approx(baseline)
 

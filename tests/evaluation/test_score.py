@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from reverie.controller.config import ControllerConfig
 from reverie.dream.config import DreamConfig
-from reverie.dream.engine import dream_returns
+from reverie.dream.engine import Dream
 from reverie.errors import ReverieError
 from reverie.evaluation import shards
 from reverie.evaluation.score import (
@@ -25,7 +26,8 @@ from reverie.evaluation.score import (
 from reverie.evaluation.shards import Blindfold
 from reverie.files.checkpoint import Checkpoint, save_checkpoint
 from reverie.files.training import pack
-from reverie.learning.arena import Arena, open_dream
+from reverie.play.env_spec import EnvSpec
+from reverie.play.loop import Limits, Population, play
 from reverie.vision.latents import LatentEntry, Part, part_path, write_part
 from reverie.workers.pool import Workers
 from reverie.workers.seeds import EVALUATION_SEED_BASE, evaluation_seeds, training_seeds
@@ -246,8 +248,8 @@ def test_a_world_that_always_dies_is_a_users_error(monkeypatch: pytest.MonkeyPat
     with Workers(0) as workers, pytest.raises(ReverieError) as error:
         evaluate_random("tiny", 1, 0, workers)
     assert str(error.value) == (
-        f"world 'tiny' with seed {seed} died at step 1: RuntimeError: gone; fresh environments died too: "
-        "check that the world runs by itself"
+        f"world 'tiny' with seed {seed + 7} died at step 1: RuntimeError: gone; so did the 7 seeds before: "
+        "check that it runs by itself"
     )
 
 
@@ -266,42 +268,36 @@ def test_published_scores_of_the_car_are_gymnasiums(world: str, engine: str, mon
 
 
 @pytest.fixture
-def dream_arena(tmp_path: Path) -> Arena:
-    from dataclasses import asdict
-
+def dream_env(tmp_path: Path) -> EnvSpec:
     memory = make_memory()
     save_checkpoint(tmp_path / "memory", Checkpoint(1, pack(memory), asdict(memory.config)))
     entries = tuple(LatentEntry(index, 5, 0.0, True, "") for index in range(3))
     (tmp_path / "latents").mkdir()
     write_part(part_path(tmp_path / "latents", 0), Part("v", entries), [make_latents(5, seed) for seed in range(3)])
-    return Arena(
+    return EnvSpec(
         "dream",
         TINY,
-        ControllerConfig(features="zh"),
+        ControllerConfig(inputs=("z", "h")),
         LATENTS,
         HIDDEN,
-        DreamConfig(temperature=1.3, max_steps=40),
+        DreamConfig(temperature=1.3),
         memory=tmp_path / "memory",
         latents=tmp_path / "latents",
     )
 
 
-def test_a_dreams_score_is_what_the_engine_counts(dream_arena: Arena) -> None:
-    params = np.random.default_rng(0).normal(size=dream_arena.controller_shape().parameter_count)
+def test_a_dreams_score_is_what_the_agent_gets_there(dream_env: EnvSpec) -> None:
+    shape = dream_env.controller_shape()
+    params = np.random.default_rng(0).normal(size=shape.parameter_count)
     with Workers(0) as workers:
-        score = evaluate_dream(dream_arena, params, 13, 2, workers)
+        score = evaluate_dream(dream_env, params, 13, 2, workers)
     seeds = evaluation_seeds(2, "dream", count=13)
-    engine = open_dream(dream_arena)
-    first, rest = (dream_returns(engine, params[None], part)[0][0] for part in (seeds[:10], seeds[10:]))
-    assert score.scores == (*first, *rest)
+    (engine,) = dream_env.engines()
+    found: list[float] = []
+    for part in (seeds[:10], seeds[10:]):
+        found += play(
+            Dream(engine, len(part)), Population(shape, params[None]), part, Limits(TINY.max_steps)
+        ).returns.tolist()
+    assert score.scores == tuple(found)
     assert (score.where, score.temperature, score.world) == ("dream", 1.3, "tiny")
     assert score.std > 0
-
-
-def test_a_dream_is_scored_in_a_dream_only(dream_arena: Arena) -> None:
-    from dataclasses import replace
-
-    world = replace(dream_arena, where="world", vision=dream_arena.memory)
-    with Workers(0) as workers, pytest.raises(ReverieError) as error:
-        evaluate_dream(world, np.zeros(1), 1, 0, workers)
-    assert str(error.value) == "the arena is the world, expected the dream; score the world by evaluate_agent"

@@ -1,4 +1,4 @@
-"""What an experiment refuses, before hours are spent on it."""
+"""What an experiment refuses before hours are spent on it, and what each round of it does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from reverie.errors import ReverieError
 from reverie.recipe.experiment import Experiment, dream_head, require_fit
 from reverie.recipe.presets import make_experiment
+from reverie.recipe.rounds import RoundsConfig
 from reverie.settings import with_changes
 from reverie.worlds.registry import world_spec
 
@@ -19,12 +20,8 @@ TINY = make_experiment("tiny", "tiny")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": -1}, "seed is -1; expected 0 or more"),
-        ({"evaluation_episodes": 0}, "evaluation_episodes is 0; expected at least 1"),
-        (
-            {"memory": replace(TINY.memory, latent_size=9)},
-            "memory.latent_size is 9 but vision.latent_size is 8; M reads V's latents, so set both alike",
-        ),
+        ({"seed": -1}, "seed is -1, expected 0 or more"),
+        ({"evaluation_episodes": 0}, "evaluation_episodes is 0, expected at least 1"),
     ],
 )
 def test_values_that_cannot_be(change: dict[str, Any], message: str) -> None:
@@ -33,8 +30,53 @@ def test_values_that_cannot_be(change: dict[str, Any], message: str) -> None:
     assert str(error.value) == message
 
 
-def without_head(experiment: Experiment, head: str) -> Experiment:
-    return replace(experiment, memory=replace(experiment.memory, **{head: False}))
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("count", -1, "rounds.count is -1, expected at least 0"),
+        ("episodes", 0, "rounds.episodes is 0, expected at least 1"),
+        ("memory_updates", -1, "rounds.memory_updates is -1, expected at least 0"),
+        ("max_steps", 0, "rounds.max_steps is 0, expected at least 1"),
+        ("evaluation_episodes", 0, "rounds.evaluation_episodes is 0, expected at least 1"),
+        ("epsilon", 1.5, "rounds.epsilon is 1.5, expected a chance, 0 to 1"),
+        ("curiosity", -1.0, "rounds.curiosity is -1.0, expected a finite number, at least 0"),
+    ],
+)
+def test_rounds_that_cannot_be(name: str, value: float, message: str) -> None:
+    with pytest.raises(ReverieError) as caught:
+        RoundsConfig(**{name: value})
+    assert str(caught.value) == message
+
+
+def test_half_of_a_round_is_for_the_curious_in_whole_generations() -> None:
+    generations = [RoundsConfig(episodes=episodes, curiosity=1.0).curious_generations for episodes in (400, 20, 10)]
+    assert generations == [25, 1, 0]
+    assert RoundsConfig(episodes=400).curious_generations == 0
+
+
+def test_a_phase_whose_settings_cannot_be_is_refused_by_its_word() -> None:
+    with pytest.raises(ReverieError) as error:
+        with_changes(TINY, ["--phases", "ppo:dream:3:all:gamma=2"])
+    assert str(error.value) == "phase 'ppo:dream:3:all:gamma=2': ppo.gamma is 2, expected 0 to 1"
+
+
+def test_m_reads_latents_of_vs_size() -> None:
+    wider = replace(TINY, vision=replace(TINY.vision, latent_size=9))
+    assert wider.memory == replace(TINY.memory, latent_size=9)
+
+
+def asked(world: str, *words: str) -> Experiment:
+    """The tiny preset, with these settings."""
+    return with_changes(make_experiment(world, "tiny"), words)
+
+
+def refusal(world: str, *words: str) -> str:
+    """What is said to settings that do not fit the world; nothing where they do."""
+    try:
+        require_fit(asked(world, *words), world_spec(world))
+    except ReverieError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize(
@@ -43,13 +85,83 @@ def without_head(experiment: Experiment, head: str) -> Experiment:
 def test_a_dream_needs_a_head_of_m(world: str, head: str) -> None:
     spec = world_spec(world)
     assert dream_head(spec) == head
-    require_fit(make_experiment(world, "tiny", evolve_in="dream"), spec)
-    with pytest.raises(ReverieError) as error:
-        require_fit(without_head(make_experiment(world, "tiny", evolve_in="dream"), head), spec)
-    assert str(error.value) == (
-        f"memory.{head} is False, and no dream of {world} goes without; set it, or use --evolve-in world"
+    heads = ["--memory.done_head", "true", "--memory.reward_head", "true"]
+    asleep, awake = ["--phases", "ppo:world:1", "cmaes:dream:1"], ["--phases", "ppo:world:1"]
+    assert refusal(world, *asleep, *heads) == ""
+    assert refusal(world, *asleep, *heads, f"--memory.{head}", "false") == (
+        f"memory.{head} is False, and no dream of {world} goes without; set it, or let all phases take place in the "
+        "world"
     )
-    require_fit(without_head(make_experiment(world, "tiny", evolve_in="world"), head), spec)
+    assert refusal(world, *awake, *heads, f"--memory.{head}", "false") == ""
+
+
+@pytest.mark.parametrize(
+    ("world", "words", "message"),
+    [
+        (
+            "tiny",
+            "--dream.termination calibrated --memory.done_head false",
+            "memory.done_head is False, and dream.termination is calibrated: dreams are to end as M predicts; set it, "
+            "or dream.termination to threshold, and they end at their horizon alone",
+        ),
+        (
+            "carracing",
+            "--dream.dropout 0.1",
+            "dream.horizon, starts, dropout, ensemble_size and disagreement_penalty are of dreams that C learns in, "
+            "and all phases take place in the world; leave them out, or add a phase in the dream",
+        ),
+        ("tiny", "--controller.inputs z h action --memory.action_head true --phases ppo:dream:3", ""),
+        (
+            "tiny",
+            "--controller.inputs z h action",
+            "controller.inputs are ['z', 'h', 'action'], and memory.action_head is False: M does not predict what C "
+            "does next; set it, or leave action out",
+        ),
+        ("doom", "--controller.inputs z h survival --memory.survival_head 2 4", ""),
+        (
+            "doom",
+            "--controller.inputs z h survival",
+            "controller.inputs are ['z', 'h', 'survival'], and memory.survival_head is (): M does not predict how "
+            "likely C survives each action; set it, or leave survival out",
+        ),
+        (
+            "carracing",
+            "--memory.survival_head 2",
+            "memory.survival_head is (2,), and the actions of carracing are driving, expected discrete or three-way "
+            "ones; leave it empty",
+        ),
+        (
+            "doom",
+            "--phases ppo:dream:2 backprop:dream:3:last --dream.termination calibrated",
+            "phases hold backprop, and the actions of doom are three-way, which have no gradient; expected continuous "
+            "or driving ones; use ppo",
+        ),
+        ("doom", "--phases ppo:dream:2", ""),
+        ("tiny", "--phases backprop:dream:3", ""),
+        (
+            "CartPole-v1",
+            "--mirror true",
+            "discrete actions have no left and right; leave mirror off for this world",
+        ),
+        # [z, c, h] of Doom are 1,088 numbers: 9 hidden units make 9,801 parameters of them, 10 make 10,890
+        ("doom", "--controller.hidden_size 9", ""),
+        (
+            "doom",
+            "--controller.hidden_size 10",
+            "C has 10,890 parameters, and CMA-ES keeps matrices of so many by so many (0.9 GiB each), expected at most "
+            "10,000; lower controller.hidden_size, or leave out phases by cmaes and rounds.curiosity",
+        ),
+        ("doom", "--controller.hidden_size 10 --phases ppo:dream:1", ""),
+        (
+            "doom",
+            "--controller.hidden_size 10 --phases ppo:dream:1 --rounds.count 1 --rounds.curiosity 1",
+            "C has 10,890 parameters, and CMA-ES keeps matrices of so many by so many (0.9 GiB each), expected at most "
+            "10,000; lower controller.hidden_size, or leave out phases by cmaes and rounds.curiosity",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_with_its_remedy(world: str, words: str, message: str) -> None:
+    assert refusal(world, *words.split()) == message
 
 
 def test_m_must_take_the_worlds_actions() -> None:
@@ -58,48 +170,16 @@ def test_m_must_take_the_worlds_actions() -> None:
     assert str(error.value) == "memory.action_size is 1, but the actions of carracing have 3"
 
 
-def test_a_c_that_sees_what_m_expects_of_it_may_learn_by_gradients() -> None:
-    words = ["--controller.features", "zha", "--gradient.updates", "3", "--memory.action-head"]
-    spec = world_spec("tiny")
-    require_fit(with_changes(TINY, [*words, "true"]), spec)
-    with pytest.raises(ReverieError, match=r"^controller.features are 'zha', and memory.action_head is False"):
-        require_fit(with_changes(TINY, [*words, "false"]), spec)
-
-
-def test_an_outlook_needs_actions_that_can_be_held_and_an_m_that_has_it() -> None:
-    doom, car = world_spec("doom"), world_spec("carracing")
-    tiny_doom, seen = make_experiment("doom", "tiny"), ["--controller.features", "zho"]
-    require_fit(with_changes(tiny_doom, [*seen, "--memory.outlook", "2", "4"]), doom)
-    assert with_changes(TINY, ["--memory.outlook", "2", "4", "--memory.outlook", "none"]).memory.outlook == ()
-    with pytest.raises(ReverieError, match=r"^controller.features are 'zho', and memory.outlook is \(\)"):
-        require_fit(with_changes(tiny_doom, seen), doom)
-    with pytest.raises(ReverieError, match=r"^controller.features are 'zho', and memory.done_head is False"):
-        require_fit(with_changes(tiny_doom, [*seen, "--memory.outlook", "2", "--memory.done_head", "false"]), doom)
-    with pytest.raises(ReverieError, match=r"^memory.outlook is \(2,\), and the actions of carracing are driving"):
-        require_fit(with_changes(make_experiment("carracing", "tiny"), ["--memory.outlook", "2"]), car)
-
-
-@pytest.mark.parametrize(
-    ("words", "fits"),
-    [
-        ("--controller.hidden_size 9", True),
-        ("--controller.hidden_size 10", False),
-        ("--controller.hidden_size 10 --evolution.generations 0", True),
-        ("--controller.hidden_size 10 --evolution.generations 0 --rounds.count 1", False),
-        ("--controller.hidden_size 10 --evolution.generations 0 --rounds.count 1 --rounds.generations 0", True),
-        ("--controller.hidden_size 10 --controller.kind linear", True),
-    ],
-)
-def test_a_c_is_evolved_only_where_its_covariance_fits(words: str, fits: bool) -> None:
-    """[z, c, h] of Doom are 1,088 numbers: 9 hidden units make 9,801 parameters of them, 10 make 10,890."""
-    experiment = with_changes(make_experiment("doom", "tiny"), ["--controller.kind", "hidden", *words.split()])
-    if fits:
-        require_fit(experiment, world_spec("doom"))
-        return
-    with pytest.raises(ReverieError) as error:
-        require_fit(experiment, world_spec("doom"))
-    assert str(error.value) == (
-        "C has 10,890 parameters, and CMA-ES keeps matrices of so many by so many (0.9 GiB each), expected at most "
-        "10,000; lower controller.hidden_size, or let it learn by gradients alone (evolution.generations 0, "
-        "rounds.generations 0, curiosity.weight 0)"
-    )
+def test_a_round_trains_for_what_the_rounds_say_and_ends_at_the_same_learning_rate() -> None:
+    words = "--collect.episodes 6 --memory.updates 6 --memory.lr_decay 0.9 --rounds.memory_updates 3"
+    whole = asked("tiny", *words.split(), "--rounds.count", "2", "--rounds.episodes", "4")
+    later = whole.in_round(2)
+    assert whole.in_round(0) is whole
+    assert (later.memory.updates, later.collect.episodes, later.vision) == (3, 4, whole.vision)
+    assert later.memory.learning_rate_at(3) == pytest.approx(whole.memory.learning_rate_at(6))
+    assert (whole.episodes_by(0), whole.episodes_by(2)) == (6, 14)
+    told = with_changes(whole, ["--rounds.max-steps", "20", "--rounds.vision_updates", "2"]).in_round(1)
+    assert (told.collect.max_steps, told.vision.updates) == (20, 2)
+    assert later.collect.max_steps == whole.collect.max_steps
+    fresh = with_changes(whole, ["--memory.updates", "0"])  # the first pass trains no M: `lr_decay` is the rounds' own
+    assert fresh.in_round(1).memory.lr_decay == pytest.approx(0.9)

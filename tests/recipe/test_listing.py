@@ -11,7 +11,7 @@ from reverie.cli.commands import experiment_of
 from reverie.cli.parse import parse, split_settings
 from reverie.cli.words import Run
 from reverie.recipe.experiment import PRESETS, Experiment
-from reverie.recipe.listing import COMMAND_WORDS, command_of, field_notes, settings_listing
+from reverie.recipe.listing import COMMAND_WORDS, command_of, field_notes, sections_listing, settings_listing
 from reverie.recipe.presets import make_experiment
 from reverie.settings import setting_types, to_json, with_changes
 
@@ -42,6 +42,22 @@ def test_every_setting_of_an_experiment_has_a_note() -> None:
             assert list(field_notes(type(section))) == list(section.__dataclass_fields__)
 
 
+def test_there_are_few_enough_settings_to_read() -> None:
+    assert len(setting_types(Experiment)) - len(COMMAND_WORDS) <= 75
+
+
+def test_the_short_listing_has_a_line_for_each_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = sections_listing().splitlines()
+    assert [line.split()[0] for line in lines] == [
+        *("--collect.*", "--vision.*", "--memory.*", "--controller.*", "--dream.*", "--phases", "--ppo.*", "--cmaes.*"),
+        *("--rounds.*", "--mirror", "--evaluation_episodes"),
+    ]
+    assert "  --phases                stage 4: the phases of C's training" in lines
+    assert not any("..." in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
 def test_what_is_listed_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     experiment = make_experiment("doom", "quick")
@@ -58,8 +74,18 @@ def test_what_is_listed_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     "words",
     [
         [],
-        ["--seed", "7", "--evolve-in", "world", "--vision.final_learning_rate", "none"],
-        ["--evolve-in", "dream", "--collect.policies", "held", "sweep", "--mirror", "true", "--memory.decay=0.99875"],
+        ["--seed", "7", "--phases", "ppo:world:4:last:num_envs=3,target_kl=0.1", "--vision.min_lr", "none"],
+        [
+            "--phases",
+            "ppo:dream:4",
+            "cmaes:dream:3",
+            "--collect.policies",
+            "held",
+            "sweep",
+            "--mirror",
+            "true",
+            "--memory.lr_decay=0.99875",
+        ],
         ["--evaluation-episodes", "3", "--rounds.count", "2", "--controller.bias", "false"],
     ],
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reverie.learning.arena import close_arenas
 from reverie.hardware import single_thread
+from reverie.play.env_spec import close_envs
 from reverie.runs.export import export_run
 from reverie.runs.run_folder import open_run
 
@@ -18,7 +18,7 @@ def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setenv("REVERIE_QUIET", "1")
     with single_thread():
         yield
-    close_arenas()
+    close_envs()
 
 
 @pytest.fixture(scope="session")

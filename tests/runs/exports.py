@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from reverie.agents.card import CARD
 from reverie.files.arrays import load_arrays, save_arrays
 from reverie.files.atomic import sha256
 from reverie.files.checkpoint import digest_of
-from reverie.agents.card import CARD
 
 Damage = Callable[[Path], None]
 

@@ -14,13 +14,13 @@ import pytest
 
 import reverie
 from reverie.cli import main
-from reverie.learning import fitness
-from reverie.learning.fitness import Returns, Task
-from reverie.files.checkpoint import latest_checkpoint
+from reverie.files.checkpoint import digest_of, latest_checkpoint
+from reverie.play import candidates
+from reverie.play.candidates import Returns, Task
 from reverie.runs.run_folder import open_run
 from reverie.runs.verify import verify_run
 from reverie.worlds import registry
-from tests.small_runs import copy_run, flip, replace, settings, small_run, snapshot
+from tests.small_runs import PHASES, copy_run, flip, replace, settings, small_run, snapshot
 
 
 @pytest.fixture
@@ -54,9 +54,10 @@ OTHER = (
         (["--seed", "3"], "seed: 0 there, 3 asked for"),
         (["--vision.updates", "7"], "vision.updates: 6 there, 7 asked for"),
         (
-            ["--evolve-in", "world"],
+            ["--phases", "ppo:world:2"],
             "memory.restart_input: True there, False asked for; memory.done_head: True there, False asked for; "
-            "memory.reward_head: True there, False asked for; evolution.where: 'dream' there, 'world' asked for",
+            "memory.reward_head: True there, False asked for; phases: ['ppo:dream:3', 'ppo:world:2:all:num_envs=3', "
+            "'cmaes:dream:3'] there, ['ppo:world:2'] asked for",
         ),
     ],
 )
@@ -91,7 +92,8 @@ def config_with(**changes: Any) -> Callable[[Path], None]:
                 del place[last]
             else:
                 place[last] = value
-        replace(run / "config.json", json.dumps(content).encode())
+        del content["digest"]  # and makes one that fits
+        replace(run / "config.json", json.dumps(content | {"digest": digest_of(content)}).encode())
 
     return edit
 
@@ -132,9 +134,9 @@ EPISODE = "rollouts/episodes/000007.safetensors"
 BAD_RUNS = [
     # config.json
     (
-        config_with(format=2, reverie="0.9"),
+        config_with(format=1, reverie="0.9"),
         "vision",
-        f"run folder {{run}} has format 2, made by reverie 0.9; reverie {reverie.__version__} reads format 1: use that "
+        f"run folder {{run}} has format 1, made by reverie 0.9; reverie {reverie.__version__} reads format 2: use that "
         "version or start again in another folder",
     ),
     (
@@ -143,9 +145,9 @@ BAD_RUNS = [
         f"{CONFIG}: unknown setting 'vision.updats'; did you mean 'vision.updates'?",
     ),
     (
-        config_with(vision__zzz=3),
+        config_with(vision__aaaa=3),
         "vision",
-        f"{CONFIG}: unknown setting 'vision.zzz'; 'reverie run WORLD --help' lists them",
+        f"{CONFIG}: unknown setting 'vision.aaaa'; 'reverie run WORLD --help-settings' lists them",
     ),
     (
         config_with(vision__updates=None),
@@ -175,29 +177,34 @@ BAD_RUNS = [
         "vision",
         "{run} is not a run folder (no config.json in it); 'reverie run WORLD' makes one",
     ),
+    (
+        content("config.json", lambda data: data.replace(b'"updates": 6', b'"updates": 7')),
+        "vision",
+        f"{CONFIG} was altered: its content does not match its digest; restore it from a copy",
+    ),
     # checkpoints
     (
         content("vision/step-00000006.safetensors", lambda data: data[:1000]),
         "memory",
         "{run}/vision/step-00000006.safetensors is truncated or altered: step-00000006.json gives another SHA-256; "
-        "remove step-00000006.json to go on from step-00000004",
+        "remove step-00000006.json to go on from step-00000005",
     ),
     (
         flipped("memory/step-00000012.safetensors"),
         "memory",
         "{run}/memory/step-00000012.safetensors is truncated or altered: step-00000012.json gives another SHA-256; "
-        "remove step-00000012.json to go on from step-00000008",
+        "remove step-00000012.json to go on from step-00000011",
     ),
     (
-        flipped("controller/step-00000003.json"),
+        content("controller/3-cmaes-dream/step-00000003.json", lambda data: data.replace(b'"steps": ', b'"steps": 1')),
         "controller",
-        "{run}/controller/step-00000003.json was altered: its content does not match its digest; "
+        "{run}/controller/3-cmaes-dream/step-00000003.json was altered: its content does not match its digest; "
         "remove step-00000003.json to go on from step-00000002",
     ),
     (
         without("vision/step-00000006.safetensors"),
         "vision",
-        "{run}/vision/step-00000006.safetensors is missing; remove step-00000006.json to go on from step-00000004",
+        "{run}/vision/step-00000006.safetensors is missing; remove step-00000006.json to go on from step-00000005",
     ),
     (
         flipped("controller/best.safetensors", 0.99),
@@ -274,12 +281,12 @@ BAD_RUNS = [
     (
         without("memory/step-00000012.json"),
         "controller",
-        "{run}/memory has 8 of 12 updates; run `reverie memory {run}` first",
+        "{run}/memory has 11 of 12 updates; run `reverie memory {run}` first",
     ),
     (
         without("controller"),
         "evaluate",
-        "{run} has no evolved controller yet; run `reverie controller {run}` first",
+        "{run} has no trained controller yet; run `reverie controller {run}` first",
     ),
 ]
 
@@ -289,11 +296,18 @@ def test_a_run_that_is_damaged_or_unfinished(
     damage: Callable[[Path], None], command: str, message: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(run)
-    before = snapshot(run)
+    before, rows = snapshot(run), metrics(run)
     workers = [] if command == "report" else ["--workers", "0"]
     assert complaint(capsys, command, run, *workers) == message.format(run=run)
     before.pop("timings.json", None)  # what failed has taken time too
-    assert snapshot(run).items() >= before.items()
+    kept = {name: stat for name, stat in before.items() if name not in rows}
+    assert snapshot(run).items() >= kept.items()
+    assert metrics(run).items() >= rows.items()  # a log is written anew where its stage goes on
+
+
+def metrics(run: Path) -> dict[str, bytes]:
+    """The contents of every log."""
+    return {str(file.relative_to(run)): file.read_bytes() for file in run.rglob("metrics.jsonl")}
 
 
 def test_a_run_in_use_by_another_process(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -328,7 +342,7 @@ def test_a_loss_of_v_that_is_nan(run: Path, tmp_path: Path, capsys: pytest.Captu
 def test_a_loss_of_m_that_is_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     new = tmp_path / "new"
     assert complaint(capsys, *small_run(new, memory__learning_rate=1e30)) == (
-        "M's loss is nan at update 2, expected a finite number; "
+        "M's loss is nan at update 1, expected a finite number; "
         "lower memory.learning_rate (1e+30) and train M again in another run folder"
     )
     assert verify_run(new) == []
@@ -337,22 +351,22 @@ def test_a_loss_of_m_that_is_nan(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_fitness_that_is_nan(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(run / "controller")
-    dream = fitness.dream_fitness
+    whole = candidates.try_candidates
     calls: list[Task] = []
 
     def spoiled(task: Task) -> Returns:
         calls.append(task)
-        returns, steps = dream(task)
-        return Returns(np.full_like(returns, np.nan) if len(calls) == 4 else returns, steps)
+        returns, steps = whole(task)
+        return Returns(np.full_like(returns, np.nan) if len(calls) == 5 else returns, steps)
 
-    monkeypatch.setattr(fitness, "dream_fitness", spoiled)
+    monkeypatch.setattr(candidates, "try_candidates", spoiled)
     said = complaint(capsys, "controller", run, "--workers", "0")
     assert said == (
-        "fitness of candidate 2 in generation 1 is nan, expected a finite number; "
+        "fitness of candidate 16 in generation 1 is nan, expected a finite number; "
         "the world or M returned a reward that is not one"
     )
     assert verify_run(run) == []
-    assert latest_checkpoint(run / "controller").step == 1
+    assert latest_checkpoint(run / "controller" / PHASES[2]).step == 1
 
 
 @pytest.mark.parametrize(
@@ -376,7 +390,7 @@ def test_a_damaged_run_goes_on_as_its_message_says(
 ) -> None:
     """The remedy of a damaged checkpoint, followed to the letter, ends in the weights that there were."""
     flip(run / "memory" / "step-00000012.safetensors")
-    assert complaint(capsys, "memory", run).endswith("remove step-00000012.json to go on from step-00000008")
+    assert complaint(capsys, "memory", run).endswith("remove step-00000012.json to go on from step-00000011")
     (run / "memory" / "step-00000012.json").unlink()
     with pytest.raises(SystemExit) as stop:
         main(["memory", str(run)])
@@ -390,4 +404,5 @@ def test_a_damaged_run_goes_on_as_its_message_says(
 
 def test_settings_of_the_small_run_are_all_settings() -> None:
     """A misspelt word would stand in no error of these tests."""
-    assert len(settings()) == 2 * len(set(settings()[::2]))
+    names = [word for word in settings() if word.startswith("--")]
+    assert len(names) == len(set(names))

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from reverie.cli import main
+from reverie.episodes.minari_data import export_minari
+from reverie.episodes.store import Store
 from reverie.errors import ReverieError
 from reverie.hardware import single_thread
-from reverie.runs.data import learning_from, take_in
 from reverie.recipe.listing import command_of
 from reverie.recipe.presets import make_experiment
 from reverie.runs.run import title_of
 from reverie.runs.run_folder import create_run
-from reverie.episodes.minari_data import export_minari
-from reverie.episodes.store import Store
+from reverie.runs.starting import learning_from, take_in
 from reverie.worlds.tiny import TINY
 from tests.episodes.episodes import make_episode
 from tests.small_runs import small_run
@@ -64,7 +64,7 @@ def test_a_run_on_another_run_s_episodes_ends_with_its_bits(
         with single_thread(), pytest.raises(SystemExit) as stop:
             main(words)
         assert stop.value.code == 0, capsys.readouterr().err
-    for pattern in ("rollouts/episodes/*", "memory/step-*", "controller/step-*", "scores/*.json"):
+    for pattern in ("rollouts/episodes/*", "memory/step-*", "controller/*/step-*", "scores/*.json"):
         expected = sorted(finished.glob(pattern))
         assert expected
         for file in expected:

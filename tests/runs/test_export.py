@@ -12,17 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reverie.agents.card import CARD, MODEL_CARD, TENSOR_FILES
+from reverie.agents.model_card import model_card
+from reverie.agents.trained import Trained, open_export
+from reverie.episodes.store import Store
 from reverie.errors import ReverieError
 from reverie.files.arrays import load_arrays
+from reverie.files.metrics import read_metrics
 from reverie.runs import export as exporting
-from reverie.agents.card import CARD, MODEL_CARD, TENSOR_FILES, open_export
-from reverie.runs.export import _tidy, export_run
-from reverie.agents.model_card import model_card
+from reverie.runs.export import export_run, tidy
 from reverie.runs.opening import trained_in
 from reverie.runs.run_folder import open_run
 from reverie.runs.scoring import read_scores, score
-from reverie.agents.trained import Trained
-from reverie.episodes.store import Store
 from reverie.worlds.registry import make
 from tests.small_runs import copy_run, snapshot
 
@@ -87,7 +88,8 @@ def test_the_card_says_what_the_run_was(finished: Path, exported: Path) -> None:
     card, run = open_export(exported).card, open_run(finished)
     assert card is not None
     assert (card.name, card.experiment, card.scores) == ("follow", run.experiment, read_scores(run))
-    assert (card.real_steps, card.starts) == (Store(run.rollouts).total_steps, 66)
+    played = read_metrics(run.phase_folders[1] / "metrics.jsonl")[-1]["world_steps"]
+    assert (card.real_steps, card.starts) == (Store(run.rollouts).total_steps + played, 66)
     assert card.parameters == {
         "vision": sum(weight.numel() for weight in trained_in(run).vision.parameters()),
         "memory": sum(weight.numel() for weight in trained_in(run).memory.parameters()),
@@ -95,11 +97,16 @@ def test_the_card_says_what_the_run_was(finished: Path, exported: Path) -> None:
     }
     assert card.versions == run.versions
     assert card.seconds == pytest.approx(run.timings, abs=0.05)
-    assert card.command.startswith("reverie run tiny --preset tiny --seed 0 --collect.episodes 66 ")
+    assert card.command.startswith(
+        "reverie run tiny --preset tiny --seed 0 --phases ppo:dream:3 ppo:world:2:all:num_envs=3 cmaes:dream:3 --coll"
+    )
     text = (exported / MODEL_CARD).read_text()
     agent = card.scores["agent"]
     assert f"| the agent, in the real world | {agent.mean:.1f} ± {agent.std:.1f} | 12 | 0 |" in text
     assert "| the agent, in its dream at temperature 1 |" in text
+    how = "PPO in the dream, then PPO in the world, then CMA-ES in the dream, at temperature 1"
+    assert f"- C was trained by {how}.\n" in text
+    assert ": exploration and C's training.\n" in text
     for fact in (card.command, *card.sha256.values(), f"{card.real_steps:,} steps", 'reverie.load("follow")'):
         assert fact in text, fact
 
@@ -134,7 +141,7 @@ def failing(error: BaseException) -> Callable[..., None]:
     return fail
 
 
-@pytest.mark.parametrize("name", ["save_starts", "model_card", "write_card", "_try_out"])
+@pytest.mark.parametrize("name", ["save_starts", "model_card", "write_card", "try_out"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ReverieError("no")])
 def test_what_is_there_stays_where_an_export_fails(
     name: str,
@@ -194,7 +201,7 @@ def test_a_place_that_holds_something_else(what: str, finished: Path, tmp_path: 
             "scores/agent.json",
             "{run} has no scores to put on a card yet; finish the run: reverie run tiny --preset tiny",
         ),
-        ("controller/best.safetensors", "{run} has no evolved controller yet; run `reverie controller {run}` first"),
+        ("controller/best.safetensors", "{run} has no trained controller yet; run `reverie controller {run}` first"),
     ],
 )
 def test_a_run_that_is_not_finished(lacking: str, message: str, finished: Path, tmp_path: Path) -> None:
@@ -230,7 +237,7 @@ def test_what_a_killed_export_left_is_tidied_up(finished: Path, exported: Path, 
     copy_run(exported, tmp_path / f".agent-{dead.pid}-old.tmp")
     for name in (f".agent-{dead.pid}-new.tmp", f".agent-{living}-new.tmp", f".other-{dead.pid}-new.tmp", ".agent.tmp"):
         (tmp_path / name).mkdir()
-    _tidy(tmp_path / "agent")
+    tidy(tmp_path / "agent")
     kept = [f".agent-{living}-new.tmp", ".agent.tmp", f".other-{dead.pid}-new.tmp"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "agent"])
     assert open_export(tmp_path / "agent").params.tobytes() == open_export(exported).params.tobytes()

@@ -14,14 +14,16 @@ import numpy as np
 import psutil
 import pytest
 
+from reverie.episodes.store import Store
 from reverie.evaluation.score import Score
 from reverie.files.atomic import read_json
 from reverie.files.checkpoint import Checkpoint, latest_checkpoint, load_arrays
 from reverie.files.metrics import read_metrics
 from reverie.runs.verify import verify_run
-from reverie.episodes.store import Store
 from tests.runs.nursery import nursery
-from tests.small_runs import ENVIRONMENT, ROOT, copy_run, reverie, small_run
+from tests.small_runs import ENVIRONMENT, PHASES, ROOT, copy_run, reverie, small_run
+
+pytestmark = pytest.mark.timeout(900)  # on a machine that is very busy
 
 DYING = "tests.runs.dying"
 RATES = {"frames_per_second", "updates_per_second", "seconds"}
@@ -31,6 +33,11 @@ def done(folder: Path) -> int:
     """Steps of the last checkpoint in a folder."""
     checkpoint = latest_checkpoint(folder)
     return checkpoint.step if checkpoint else 0
+
+
+def phase(run: Path, place: int) -> Path:
+    """The folder of a phase of C's training."""
+    return run / "controller" / PHASES[place]
 
 
 def last_row(folder: Path) -> int:
@@ -50,19 +57,12 @@ MOMENTS: list[tuple[str, int, Callable[[Path], Any], Any]] = [
         lambda run: (len(Store(run / "rollouts").entries), count(run, "rollouts/episodes/*")),
         (19, 20),
     ),
-    # two updates of V after its last checkpoint, and their metrics
-    (
-        "reverie.vision.train:save_checkpoint",
-        2,
-        lambda run: (done(run / "vision"), last_row(run / "vision")),
-        (2, 4),
-    ),
     # between the two files of a checkpoint
     (
         "reverie.files.checkpoint:write_json",
         2,
-        lambda run: (done(run / "vision"), count(run, "vision/step-00000006.safetensors")),
-        (4, 1),
+        lambda run: (done(run / "vision"), count(run, "vision/step-00000002.safetensors")),
+        (1, 1),
     ),
     ("reverie.vision.encode:write_part", 2, lambda run: count(run, "latents/part-*.safetensors"), 1),
     # in the middle of an epoch of M, whose state goes from window to window
@@ -70,34 +70,32 @@ MOMENTS: list[tuple[str, int, Callable[[Path], Any], Any]] = [
         "reverie.memory.train:draw_batch",
         8,
         lambda run: (done(run / "memory"), last_row(run / "memory")),
-        (4, 6),
+        (6, 6),
     ),
+    # C's first phase: an update and its row of metrics are ahead of the last checkpoint
     (
-        "reverie.memory.train:save_checkpoint",
+        "reverie.learning.gradient:save_checkpoint",
         2,
-        lambda run: (done(run / "memory"), last_row(run / "memory")),
-        (8, 12),
+        lambda run: (done(phase(run, 0)), last_row(phase(run, 0))),
+        (1, 2),
     ),
-    # within the second generation of CMA-ES: one of its two tasks is done
+    # within the second update in the world
     (
-        "reverie.learning.fitness:dream_fitness",
-        4,
-        lambda run: (done(run / "controller"), last_row(run / "controller")),
-        (1, 1),
+        "reverie.learning.world_rollouts:play_episodes",
+        2,
+        lambda run: (done(phase(run, 0)), done(phase(run, 1))),
+        (3, 1),
     ),
-    # re-scored, and nothing of it kept
+    # between two phases
+    ("reverie.learning.train:evolve", 1, lambda run: (done(phase(run, 1)), phase(run, 2).exists()), (2, False)),
+    # within the second generation of CMA-ES: one of its two tasks is done, after that of the start and two of the first
+    ("reverie.play.candidates:try_candidates", 5, lambda run: (done(phase(run, 2)), last_row(phase(run, 2))), (1, 1)),
+    # all phases are done, and their result is not written
     (
-        "reverie.learning.cmaes:save_controller",
+        "reverie.controller.file:save_controller",
         1,
-        lambda run: (done(run / "controller"), count(run, "controller/best.safetensors")),
-        (1, 0),
-    ),
-    # the best agent is one generation ahead of the search
-    (
-        "reverie.learning.cmaes:save_checkpoint",
-        1,
-        lambda run: (done(run / "controller"), count(run, "controller/best.safetensors")),
-        (1, 1),
+        lambda run: (done(phase(run, 2)), count(run, "controller/best.safetensors")),
+        (3, 0),
     ),
     (
         "reverie.runs.scoring:write_json",
@@ -112,6 +110,9 @@ MOMENTS: list[tuple[str, int, Callable[[Path], Any], Any]] = [
         (3, 0),
     ),
 ]
+
+
+TRAINED = [("vision", 6), ("memory", 12), *zip([f"controller/{phase}" for phase in PHASES], (3, 2, 3), strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +177,7 @@ def test_the_episodes_are_the_same(resumed: Path, finished: Path) -> None:
     assert Store(resumed / "rollouts").verify() == []
 
 
-@pytest.mark.parametrize(("stage", "steps"), [("vision", 6), ("memory", 12), ("controller", 3)])
+@pytest.mark.parametrize(("stage", "steps"), TRAINED)
 def test_what_was_trained_is_the_same_to_the_bit(stage: str, steps: int, resumed: Path, finished: Path) -> None:
     assert done(finished / stage) == steps
     assert_same_checkpoint(latest_checkpoint(resumed / stage), latest_checkpoint(finished / stage))
@@ -195,8 +196,8 @@ def test_latents_best_agent_and_scores_are_the_same(resumed: Path, finished: Pat
 def test_nothing_is_left_over(resumed: Path) -> None:
     assert verify_run(resumed) == []
     assert not list(resumed.rglob("*.tmp"))
-    checkpoints = [count(resumed, f"{stage}/step-*") for stage in ("vision", "memory", "controller")]
-    assert checkpoints == [4, 4, 4]  # the last two, of two files each
+    checkpoints = [count(resumed, f"{stage}/step-*") for stage, _ in TRAINED]
+    assert checkpoints == [4, 4, 4, 4, 4]  # the last two, of two files each
 
 
 def test_a_run_killed_with_its_workers_at_work_goes_on_without_them(tmp_path: Path, finished: Path) -> None:
@@ -215,7 +216,8 @@ def test_a_run_killed_with_its_workers_at_work_goes_on_without_them(tmp_path: Pa
     assert len(helpers) >= 4  # two workers and their keepers
     _, alive = psutil.wait_procs(helpers, timeout=20)
     assert not alive
-    assert done(run / "controller") == 1
+    assert (done(phase(run, 1)), done(phase(run, 2))) == (2, 1)
     assert reverie("controller", str(run), "--workers", "0").returncode == 0
-    assert_same_checkpoint(latest_checkpoint(run / "controller"), latest_checkpoint(finished / "controller"))
+    for place in range(3):
+        assert_same_checkpoint(latest_checkpoint(phase(run, place)), latest_checkpoint(phase(finished, place)))
     assert_same_files(run / "controller", finished / "controller", "best.safetensors")

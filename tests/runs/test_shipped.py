@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import reverie
-from reverie.runs import shipped
 from reverie.agents.card import RESTORE
-from reverie.runs.shipped import REINSTALL, SHIPPED, open_trained
 from reverie.errors import DamagedFileError, ReverieError
+from reverie.runs import opening
+from reverie.runs.opening import REINSTALL, SHIPPED, open_trained
 from reverie.runs.verify import verify_run
 from tests.small_runs import copy_run, flip
 
@@ -22,14 +22,14 @@ def coming_with(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     folder = tmp_path / "pretrained"
     folder.mkdir()
     copy_run(exported, folder / "follow")
-    monkeypatch.setattr(shipped, "SHIPPED", folder)
+    monkeypatch.setattr(opening, "SHIPPED", folder)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return folder
 
 
 def test_a_name_a_run_and_an_export_open_alike(coming_with: Path, finished: Path, exported: Path) -> None:
-    assert shipped.shipped() == ["follow"]
+    assert opening.shipped() == ["follow"]
     places = {"follow": coming_with / "follow", finished: finished, str(exported): exported}
     opened = {place: open_trained(place) for place in places}
     assert {place: trained.path for place, trained in opened.items()} == places
@@ -103,7 +103,7 @@ def test_what_is_nothing_of_the_kind(name: str, message: str, coming_with: Path)
 
 def test_where_none_comes_with_reverie_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "pretrained")
+    monkeypatch.setattr(opening, "SHIPPED", tmp_path / "pretrained")
     with pytest.raises(ReverieError) as error:
         reverie.load("doom")
     assert str(error.value) == (
@@ -112,7 +112,7 @@ def test_where_none_comes_with_reverie_it_says_so(tmp_path: Path, monkeypatch: p
     )
 
 
-@pytest.mark.parametrize("name", shipped.shipped())
+@pytest.mark.parametrize("name", opening.shipped())
 def test_every_agent_that_comes_with_reverie_is_whole(name: str) -> None:
     trained = open_trained(SHIPPED / name)
     card = trained.card

@@ -9,19 +9,35 @@ MODEL_CARD.md                             the same facts for a reader
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 import reverie
-from reverie.agents.trained import Parts, Trained
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.evaluation.score import Score
 from reverie.files.atomic import read_object, sha256, write_json
 from reverie.files.checkpoint import digest_of
 from reverie.recipe.experiment import Experiment
-from reverie.settings import from_json, to_json, with_defaults
+from reverie.settings import from_json, to_json
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where V, M, C and the starts of dreams are.
+
+    vision, memory: a folder of checkpoints, or a file of weights
+    controller: C's file
+    starts: a folder of latents, or a file of first frames
+    """
+
+    vision: Path
+    memory: Path
+    controller: Path
+    starts: Path
+
 
 FORMAT = "reverie-export-1"
 CARD, MODEL_CARD = "card.json", "MODEL_CARD.md"
@@ -74,6 +90,11 @@ def write_card(folder: Path, card: Card) -> None:
 def read_card(folder: Path, remedy: str = RESTORE) -> Card:
     """The card in `folder`; raises DamagedFileError, ending in `remedy`, where it is not as it was written."""
     file = folder / CARD
+    if file.is_symlink():
+        raise DamagedFileError(
+            f"{file} is a link, as in the cache of a model hub, expected a regular file; take a copy without links: "
+            f"cp -rL {shlex.quote(str(folder))} COPY"
+        )
     content = read_object(file, remedy)
     if content.get("format") != FORMAT:
         made_by = str(content.get("reverie", "an unknown version"))[:50]
@@ -84,14 +105,6 @@ def read_card(folder: Path, remedy: str = RESTORE) -> Card:
     if content.pop("digest", None) != digest_of(content):
         raise DamagedFileError(f"{file} was altered: its content does not match its digest; {remedy}")
     return _parsed(content, file, remedy)
-
-
-def open_export(folder: Path, remedy: str = RESTORE) -> Trained:
-    """The agent that `reverie export` put into `folder`, every file checked against the card's digests."""
-    card = read_card(folder, remedy)
-    for fault in faults(folder, card, remedy):
-        raise fault
-    return Trained(folder, card.experiment, parts_in(folder), card)
 
 
 def faults(folder: Path, card: Card, remedy: str = RESTORE) -> Iterator[ReverieError]:
@@ -111,7 +124,7 @@ def parts_in(folder: Path) -> Parts:
 
 
 def _parsed(content: Mapping[str, Any], file: Path, remedy: str) -> Card:
-    experiment = from_json(Experiment, with_defaults(Experiment, content.get("experiment")), f"{file}: ")
+    experiment = from_json(Experiment, content.get("experiment"), f"{file}: ")
     try:
         scores = {name: Score.from_dict(score, f"its score {name!r}") for name, score in content["scores"].items()}
         found = {field.name: content[field.name] for field in fields(Card)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from reverie.agents.card import Card
 from reverie.evaluation.score import Score
+from reverie.learning.phases import in_words
+from reverie.recipe.experiment import Experiment
 
 SCORES = {"agent": "the agent, in the real world", "random": "random policy, in the real world"}
 
@@ -31,9 +33,9 @@ weights; those here are rounded to float16, so that single episodes may go other
 {command}
 ```
 
-- {real_steps:,} steps in the real world were learned from{beyond}: exploration{rounds}{evolving}.
+- {real_steps:,} steps in the real world were learned from{beyond}: exploration{rounds}{training}.
 - Every random stream derives from the root seed {seed}.
-- C was trained in {where}{temperature}, by {how}.
+- C was trained by {how}.
 - Wall time: {seconds}.
 - Made with: {versions}.
 
@@ -59,7 +61,7 @@ weights; those here are rounded to float16, so that single episodes may go other
 def model_card(card: Card) -> str:
     """The card as Markdown."""
     experiment = card.experiment
-    dreamt, tuned = experiment.evolution.where == "dream", experiment.finetune.updates > 0
+    awake = any(phase.place == "world" for phase in experiment.phases)
     return TEXT.format(
         name=card.name,
         world=experiment.world,
@@ -70,11 +72,9 @@ def model_card(card: Card) -> str:
         real_steps=card.real_steps,
         beyond="" if experiment.start_from is None else ", beyond those of the weights that it began at",
         rounds=f", {count} round{'s' * (count > 1)} of C's own play" if (count := experiment.rounds.count) else "",
-        evolving=" and the fine-tuning of C" * tuned + " and the evolution of C" * (not dreamt),
+        training=" and C's training" * awake,
         seed=experiment.seed,
-        where="M's dream" if dreamt else "the real world",
-        temperature=f" at temperature {experiment.dream.temperature:g}" if dreamt else "",
-        how=_how(card),
+        how=_how(experiment),
         seconds="; ".join(f"{stage} {seconds:,.0f} s" for stage, seconds in card.seconds.items()),
         versions=", ".join(f"{name} {version}" for name, version in card.versions.items()),
         starts=card.starts,
@@ -83,15 +83,10 @@ def model_card(card: Card) -> str:
     )
 
 
-def _how(card: Card) -> str:
-    """What found C's parameters: of the last round, where there are rounds."""
-    plan = card.experiment.in_round(card.experiment.rounds.count)
-    learned = {"ppo": "policy gradients", "backprop": "backpropagation through the dream"}[plan.gradient.method]
-    ways = [learned] * (plan.gradient.updates > 0)
-    ways += ["more of it on other terms (`settle`)"] * (plan.settle.updates > 0)
-    ways += ["policy gradients in the real world"] * (plan.finetune.updates > 0)
-    ways += ["CMA-ES"] * (plan.evolution.generations > 0)
-    return ", then by ".join(ways) or "what it began with"
+def _how(experiment: Experiment) -> str:
+    """What trained C, and how uncertain the dreams were that it learned in."""
+    how = in_words(experiment.phases) or "no phase, and is what it began with"
+    return f"{how}, at temperature {experiment.dream.temperature:g}" if experiment.trains_in_dream else how
 
 
 def _row(name: str, score: Score) -> str:

@@ -5,39 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from reverie.agents.card import RESTORE, Card, Parts, faults, parts_in, read_card
 from reverie.errors import DamagedFileError, ReverieError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from reverie.agent import Agent
-    from reverie.agents.card import Card
     from reverie.controller.model import Controller
     from reverie.dream.config import DreamConfig
-    from reverie.dream.env import DreamVectorEnv
     from reverie.dream.starts import Starts
-    from reverie.learning.arena import Arena
+    from reverie.feature_env import FeatureVectorEnv, Place
     from reverie.memory.model import MDNRNN
+    from reverie.play.env_spec import EnvSpec
     from reverie.recipe.experiment import Experiment
     from reverie.vision.model import ConvVAE
     from reverie.worlds.spec import WorldSpec
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Where V, M, C and the starts of dreams are.
-
-    vision, memory: a folder of checkpoints, or a file of weights
-    controller: C's file
-    starts: a folder of latents, or a file of first frames
-    """
-
-    vision: Path
-    memory: Path
-    controller: Path
-    starts: Path
 
 
 @dataclass(frozen=True)
@@ -84,12 +69,12 @@ class Trained:
     @property
     def controller(self) -> Controller:
         """The shape of C."""
-        return self._evolved[0]
+        return self._controller[0]
 
     @property
     def params(self) -> np.ndarray:
         """The parameters of C, float64 [n]."""
-        return self._evolved[1]
+        return self._controller[1]
 
     def digest(self) -> str:
         """Of the weights of V, M and C, in 16 hexadecimal digits."""
@@ -104,58 +89,54 @@ class Trained:
         """V, M and C as one; without M where C sees z alone."""
         from reverie.agent import Agent
 
-        controller, params = self._evolved
+        controller, params = self._controller
         return Agent(self.vision, self.memory if self._sees_memory else None, controller, params, self.spec)
 
-    def dream(self, num_envs: int, temperature: float | None = None, seed: int | None = None) -> DreamVectorEnv:
+    def dream(self, num_envs: int, temperature: float | None = None, seed: int | None = None) -> FeatureVectorEnv:
         """M's dream as an environment that can be rendered; tau is that of the training where None."""
-        from reverie.dream.env import DreamVectorEnv
+        from reverie.dream.env import dream_vector_env
 
-        return DreamVectorEnv(
+        return dream_vector_env(
             self.memory,
             self.starts,
             self.spec,
             at_temperature(self.experiment.dream, temperature),
             num_envs,
-            self.experiment.controller.features,
+            self.experiment.controller.inputs,
             seed,
             self.vision,
             render_mode="rgb_array",
         )
 
-    def arena(self, where: Literal["dream", "world"]) -> Arena:
+    def env(self, place: Place) -> EnvSpec:
         """Where workers try candidates for C, each opening the files by itself."""
-        from reverie.learning.arena import Arena
+        from reverie.play.env_spec import NEEDED, EnvSpec
 
-        experiment = self.experiment
-        evolution = experiment.evolution
-        return Arena(
-            where=where,
+        experiment, parts = self.experiment, self.parts
+        needed = NEEDED[place] | ({"memory"} if self._sees_memory else set())
+        folders = {"vision": parts.vision, "memory": parts.memory, "latents": parts.starts}
+        return EnvSpec(
+            place=place,
             spec=self.spec,
             controller=experiment.controller,
             latent_size=experiment.vision.latent_size,
             memory_size=experiment.memory.hidden_size if self._sees_memory else 0,
-            outlook_size=experiment.memory.outlook_features,
+            survival_size=experiment.memory.survival_features,
             dream=experiment.dream,
-            vision=self.parts.vision,
-            memory=self.parts.memory if where == "dream" or self._sees_memory else None,
-            latents=self.parts.starts if where == "dream" else None,
-            max_steps=evolution.max_steps,
-            patience=evolution.patience,
-            slots=evolution.slots,
+            **{name: folders[name] for name in needed},  # type: ignore[arg-type]
         )
 
     @property
     def _sees_memory(self) -> bool:
-        return self.experiment.controller.features != "z"
+        return self.experiment.controller.needs_memory
 
     @cached_property
-    def _evolved(self) -> tuple[Controller, np.ndarray]:
+    def _controller(self) -> tuple[Controller, np.ndarray]:
         from reverie.controller.file import load_controller
 
         file = self.parts.controller
         if not file.exists():
-            raise ReverieError(f"{self.path} has no evolved controller yet; run `reverie controller {self.path}` first")
+            raise ReverieError(f"{self.path} has no trained controller yet; run `reverie controller {self.path}` first")
         controller, params = load_controller(file)
         if controller.actions != self.spec.actions or controller.config != self.experiment.controller:
             raise DamagedFileError(
@@ -167,3 +148,11 @@ class Trained:
 def at_temperature(config: DreamConfig, temperature: float | None) -> DreamConfig:
     """The same dream at another tau; as it is where None."""
     return config if temperature is None else replace(config, temperature=temperature)
+
+
+def open_export(folder: Path, remedy: str = RESTORE) -> Trained:
+    """The agent that `reverie export` put into `folder`, every file checked against the card's digests."""
+    card = read_card(folder, remedy)
+    for fault in faults(folder, card, remedy):
+        raise fault
+    return Trained(folder, card.experiment, parts_in(folder), card)

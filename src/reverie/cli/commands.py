@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from reverie.cli import words as w
     from reverie.recipe.experiment import Experiment
     from reverie.tracking.tracker import MakeTracker
-
-
-ROUNDS = 3  # of `reverie iterate`, where the preset has none
 
 
 class Result(NamedTuple):
@@ -49,28 +47,12 @@ def _run(words: w.Run, settings: list[str]) -> Result:
     return Result(json.dumps(result.as_dict()) if words.json else result.table())
 
 
-def _iterate(words: w.Iterate, settings: list[str]) -> Result:
-    from reverie.runs.rounds import rounds_of, rounds_table
-    from reverie.runs.run import run
-    from reverie.runs.run_folder import open_run
-
-    if words.curiosity is not None:
-        settings = [*settings, "--curiosity.weight", str(words.curiosity)]
-    experiment = with_rounds(_new_experiment(words, settings), words.rounds)
-    folder = words.run_dir or _folder_of(words, "-iterated")
-    result = run(experiment, folder, _workers(words.workers), words.device, _tracker(words))
-    finished = open_run(folder)
-    if words.json:
-        return Result(json.dumps(result.as_dict() | {"rounds": [row.as_dict() for row in rounds_of(finished)]}))
-    return Result(f"{rounds_table(finished)}\n\n{result.table()}")
-
-
 def _stage(name: Literal["collect", "vision", "memory", "controller"]) -> Callable[[w.Stage, list[str]], Result]:
     def act(words: w.Stage, settings: list[str]) -> Result:
         from reverie.runs import stages
         from reverie.runs.run_folder import create_run, open_run
 
-        new = {"preset": words.preset, "seed": words.seed, "evolve-in": words.evolve_in, "from": words.from_}
+        new = {"preset": words.preset, "seed": words.seed, "from": words.from_}
         given = [f"--{name}" for name, value in new.items() if value is not None]
         if words.world is not None:
             folder = create_run(words.run, _new_experiment(words, settings))
@@ -86,8 +68,8 @@ def _stage(name: Literal["collect", "vision", "memory", "controller"]) -> Callab
 
 
 def _evaluate(words: w.Evaluate, settings: list[str]) -> Result:
+    from reverie.runs.opening import open_trained
     from reverie.runs.scoring import score
-    from reverie.runs.shipped import open_trained
 
     if words.episodes < 1:
         raise ReverieError(f"--episodes is {words.episodes}; expected at least 1")
@@ -95,13 +77,12 @@ def _evaluate(words: w.Evaluate, settings: list[str]) -> Result:
         raise ReverieError("--temperature is a dream's; add --dream")
     if words.film is not None and not words.dream:
         raise ReverieError("--film shows a dream; add --dream")
-    where: Literal["dream", "world"] = "dream" if words.dream else "world"
     workers = _workers(words.workers)
     trained = open_trained(words.run)
-    scored = score(trained, where, words.episodes, words.seed, words.temperature, workers)
+    scored = score(trained, "dream" if words.dream else "world", words.episodes, words.seed, words.temperature, workers)
     if words.film is not None:
         from reverie.files.atomic import write_bytes
-        from reverie.report.filming import film_daydream
+        from reverie.report.daydream_film import film_daydream
 
         write_bytes(words.film, film_daydream(trained, words.seed, words.temperature)[0].content)
     return Result(json.dumps(scored.as_dict()) if words.json else scored.table())
@@ -170,8 +151,8 @@ def _export(words: w.Export, settings: list[str]) -> Result:
 def _export_data(words: w.Export) -> Result:
     from reverie.episodes.minari_data import export_minari
     from reverie.episodes.store import Store
-    from reverie.runs.data import minari_name
     from reverie.runs.run_folder import open_run
+    from reverie.runs.starting import minari_name
     from reverie.worlds.registry import world_spec
 
     run = open_run(words.run)
@@ -197,6 +178,15 @@ def _lab(words: w.Lab, settings: list[str]) -> Result:
     return Result("lab: closed")
 
 
+def _doctor(words: w.Doctor, settings: list[str]) -> Result:
+    from reverie.runs.gather import diagnosis_table, examine
+    from reverie.runs.run_folder import open_run
+
+    run = open_run(words.run)
+    diagnosis = examine(run)
+    return Result(json.dumps(diagnosis.as_dict()) if words.json else diagnosis_table(run, diagnosis))
+
+
 def _verify(words: w.Verify, settings: list[str]) -> Result:
     from reverie.runs.verify import verify_run
 
@@ -213,7 +203,39 @@ def _verify(words: w.Verify, settings: list[str]) -> Result:
 def _worlds(words: w.Worlds, settings: list[str]) -> Result:
     from reverie.worlds.registry import describe
 
+    if words.check is not None:
+        return Result(_checked(words.check, words.picture))
+    if words.picture is not None:
+        raise ReverieError("--picture is what --check WORLD shows; add it")
     return Result(describe())
+
+
+def _checked(world: str, picture: Path | None) -> str:
+    """What a short look at a world shows, and what a run of it would take."""
+    import io
+
+    from PIL import Image
+
+    from reverie.episodes.config import needed_bytes, size_in_words
+    from reverie.files.atomic import write_bytes
+    from reverie.hardware import core_count
+    from reverie.recipe.presets import make_experiment
+    from reverie.worlds.check import check_world
+
+    found = check_world(world)
+    png = io.BytesIO()
+    Image.fromarray(found.picture()).save(png, "PNG")
+    place = picture or Path(re.sub(r"[^A-Za-z0-9.-]+", "-", world).strip("-.") + ".png")
+    write_bytes(place, png.getvalue())
+    experiment = make_experiment(world, "quick")
+    collect, cores = experiment.collect, core_count()
+    steps = collect.episodes * collect.max_steps + 2 * experiment.evaluation_episodes * found.spec.max_steps
+    minutes = steps / found.steps_per_second / cores / 60
+    size = size_in_words(needed_bytes(world, collect.episodes, collect))
+    cost = f"at most {minutes:.1f} min to play {steps:,} steps on {cores} cores, {size} on disk; learning comes on top"
+    return "\n".join(
+        [world, *found.lines(), f"quick run  {cost}", f"picture    {place}, as V sees it: first and last frame"]
+    )
 
 
 def _bench(words: w.Bench, settings: list[str]) -> Result:
@@ -228,33 +250,21 @@ def _bench(words: w.Bench, settings: list[str]) -> Result:
 def experiment_of(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
     """The preset's experiment, with the settings that were given."""
     from reverie.recipe.presets import make_experiment
-    from reverie.settings import with_changes
+    from reverie.settings import only, with_changes
 
     assert words.world is not None
-    if any(word.startswith("--evolution.where") for word in settings):
-        raise ReverieError("evolution.where decides what M must learn too; use --evolve-in dream or --evolve-in world")
-    experiment = make_experiment(
-        words.world,
-        words.preset or "quick",
-        seed=words.seed or 0,
-        evolve_in=words.evolve_in,  # type: ignore[arg-type]
-    )
+    experiment = make_experiment(words.world, words.preset or "quick", seed=words.seed or 0)
+    if any(word.split("=")[0] == "--phases" for word in settings):  # they decide what M must predict too
+        phases = with_changes(experiment, only(settings, "phases")).phases
+        experiment = make_experiment(words.world, experiment.preset, seed=experiment.seed, phases=phases)
     return with_changes(experiment, settings)
 
 
-def _folder_of(words: w.Run, suffix: str = "") -> Path:
+def _folder_of(words: w.Run) -> Path:
     """The run folder where none is given."""
-    name = f"{words.world}-{words.preset}{suffix}" + (f"-from-{Path(words.from_).name}" if words.from_ else "")
+    name = f"{words.world}-{words.preset}" + (f"-from-{Path(words.from_).name}" if words.from_ else "")
     name += f"-on-{words.data}" if words.data else ""
     return Path("runs") / re.sub(r"[^A-Za-z0-9.-]+", "-", name)
-
-
-def with_rounds(experiment: Experiment, count: int | None) -> Experiment:
-    """The experiment with `count` rounds; None leaves it those that it has, and gives one that has none three."""
-    from dataclasses import replace
-
-    wanted = (experiment.rounds.count or ROUNDS) if count is None else count
-    return replace(experiment, rounds=replace(experiment.rounds, count=wanted))
 
 
 def _new_experiment(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
@@ -264,7 +274,7 @@ def _new_experiment(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
     experiment = experiment_of(words, settings)
     data = getattr(words, "data", None)  # a stage has no such word
     if data is not None:
-        from reverie.runs.data import learning_from
+        from reverie.runs.starting import learning_from
 
         experiment = learning_from(experiment, data)
     return experiment if words.from_ is None else starting_from(experiment, words.from_)
@@ -281,7 +291,7 @@ def _workers(given: str | None) -> int | str:
     from reverie.hardware import core_count
 
     if given is None:
-        return core_count()
+        return core_count() if hasattr(os, "fork") else 0
     if given == "ray" or re.fullmatch(r"(ray://)?[^/\s]+:\d+", given):
         return given
     if not re.fullmatch(r"-?\d+", given):
@@ -295,19 +305,13 @@ COMMANDS = {
     "run": Command(
         "Run", _run, "The whole pipeline, from a world to a scored agent and a report. Run again to resume.", True
     ),
-    "iterate": Command(
-        "Iterate",
-        _iterate,
-        "Collect with C, train V and M on, train C on inside M, and again. Run again to resume.",
-        True,
-    ),
     "collect": Command("Stage", _stage("collect"), "Stage 1: real episodes from exploration policies, to disk.", True),
     "vision": Command(
         "Stage", _stage("vision"), "Stage 2: train V on the episodes, then turn all frames into latents.", True
     ),
     "memory": Command("Stage", _stage("memory"), "Stage 3: train M on the latents.", True),
     "controller": Command(
-        "Stage", _stage("controller"), "Stage 4: C learns by gradients in M's dream, is evolved, or both.", True
+        "Stage", _stage("controller"), "Stage 4: train C, phase by phase, in M's dream or in the world.", True
     ),
     "evaluate": Command("Evaluate", _evaluate, "Score a run's agent over unseen seeds, beside the random policy."),
     "reproduce": Command("Reproduce", _reproduce, "The paper's table beside ours, row by row. Run again to resume."),
@@ -317,6 +321,7 @@ COMMANDS = {
     "export": Command("Export", _export, "Put a finished run's agent into a small folder of its own, to pass on."),
     "report": Command("Report", _report, "Write a run's report: one HTML file of pictures, curves, scores and videos."),
     "lab": Command("Lab", _lab, "Play inside the dream, in the browser: a page of a run's V, M and C."),
+    "doctor": Command("Doctor", _doctor, "Is a run learning, and if not, whose fault: V, M, C or exploration."),
     "verify": Command("Verify", _verify, "Check every file of a run; say what is damaged and what to do."),
     "bench": Command("Bench", _bench, "Measure how fast this machine does it, beside a plain baseline and the limit."),
     "worlds": Command("Worlds", _worlds, "List the worlds that this machine can open."),

@@ -12,7 +12,12 @@ from typing import Any
 
 from reverie.errors import ReverieError
 
-PLAIN_SETTINGS = ("--evaluation-episodes", "--evaluation_episodes", "--mirror")  # of no section, so without a dot
+PLAIN_SETTINGS = (
+    "--evaluation-episodes",
+    "--evaluation_episodes",
+    "--mirror",
+    "--phases",
+)  # of no section, so without a dot
 FAULTS = (
     (re.compile(r"Error parsing (\S+): .*?'(.*?)'"), r"\1 cannot be '\2'"),
     (re.compile(r"Missing from .*?: (\S+)"), r"\1 is missing"),
@@ -31,6 +36,23 @@ def split_settings(argv: Sequence[str]) -> tuple[list[str], list[str]]:
             target = settings if "." in name or name in PLAIN_SETTINGS else words
         target.append(word)
     return words, settings
+
+
+def split_world_settings(settings: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Part `--world.observation rgb`, which becomes part of the world's name, from the settings of a run."""
+    found: dict[str, str] = {}
+    rest: list[str] = []
+    words = iter(settings)
+    for word in words:
+        name, mark, value = word.partition("=")
+        if not name.startswith("--world."):
+            rest.append(word)
+            continue
+        given = value if mark else next(words, None)
+        if given is None or (not mark and given.startswith("--")):
+            raise ReverieError(f"{name} has no value")
+        found[name.removeprefix("--world.")] = given
+    return found, rest
 
 
 def parse(kind: type, words: Sequence[str], prog: str) -> Any:

@@ -23,9 +23,6 @@ Workers = Annotated[
     ),
 ]
 Device = Annotated[str, arg(metavar="{auto,cpu,cuda}")]
-EvolveIn = Annotated[
-    str | None, DisallowNone, arg(metavar="{dream,world}", help_behavior_hint="(default: the world's)")
-]
 Start = Annotated[
     str | None, DisallowNone, arg(name="from", metavar="{pretrained,NAME,RUN}", help_behavior_hint="")
 ]  # `from` cannot be a field
@@ -45,8 +42,6 @@ class Run:
     """the run folder, runs/WORLD-PRESET by default"""
     seed: int = 0
     """root of every random stream"""
-    evolve_in: EvolveIn = None
-    """where C trains: in M's dream, or in the world (as the car's does by default)"""
     from_: Start = None
     """weights that V, M and C begin at: those that come with Reverie for this world, an agent's by name, or a run's"""
     data: Annotated[str | None, DisallowNone, arg(metavar="minari:NAME", help_behavior_hint="")] = None
@@ -61,18 +56,6 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Iterate(Run):
-    """The words of `reverie iterate`: those of `run`, and how many rounds."""
-
-    rounds: Annotated[
-        int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: the preset's, or 3)")
-    ] = None
-    """rounds after the first pass, in each of which C collects and all three learn on"""
-    curiosity: Annotated[float | None, DisallowNone, arg(metavar="W", help_behavior_hint="(default: 0)")] = None
-    """the weight of M's surprise for Cs that play half of what a round collects; the same as --curiosity.weight"""
-
-
-@dataclass(frozen=True)
 class Stage:
     """The words of `reverie collect | vision | memory | controller`."""
 
@@ -84,8 +67,6 @@ class Stage:
     """the new run folder's preset"""
     seed: Annotated[int | None, DisallowNone, arg(metavar="INT", help_behavior_hint="(default: 0)")] = None
     """the new run folder's root seed"""
-    evolve_in: EvolveIn = None
-    """where the new run's C trains"""
     from_: Start = None
     """weights that the new run's V, M and C begin at"""
     round: int = 0
@@ -189,6 +170,16 @@ class Lab:
 
 
 @dataclass(frozen=True)
+class Doctor:
+    """The words of `reverie doctor`."""
+
+    run: RunPath
+    """a run folder"""
+    json: Flag = False
+    """print one JSON object on stdout and nothing else"""
+
+
+@dataclass(frozen=True)
 class Verify:
     """The words of `reverie verify`."""
 
@@ -200,7 +191,12 @@ class Verify:
 
 @dataclass(frozen=True)
 class Worlds:
-    """`reverie worlds` takes no words."""
+    """The words of `reverie worlds`."""
+
+    check: Annotated[str | None, DisallowNone, arg(metavar="WORLD", help_behavior_hint="")] = None
+    """open this world, play 20 random steps, and say what is known of it then"""
+    picture: Annotated[Path | None, DisallowNone, arg(metavar="FILE", help_behavior_hint="(default: WORLD.png)")] = None
+    """with --check: where its first and last frame go, as V sees them"""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ last line without its newline: readers pass over it, the next append cuts it off
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -19,7 +18,8 @@ from pathlib import Path
 
 from reverie.episodes.config import MOST_STEPS
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.atomic import LARGEST, open_regular, parse_json
+from reverie.files.atomic import CLOSED, LARGEST, NO_LINKS, open_regular, parse_json
+from reverie.files.locks import lock
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ class Manifest:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_LINKS | CLOSED, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file)
             yield file
         finally:
             os.close(file)  # also gives the lock back
@@ -108,15 +108,15 @@ class Manifest:
     def _fresh_lines(self) -> list[bytes]:
         """The complete lines that no earlier call has taken in."""
         try:
-            found = os.lstat(self.path)
+            status = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        if found.st_size < self._consumed:  # another file took the place of the one that was read
+        if status.st_size < self._consumed:  # another file took the place of the one that was read
             self._consumed, self._line_count, self._entries, self._sorted = 0, 0, {}, ()
-        if found.st_size == self._consumed and stat.S_ISREG(found.st_mode):
+        if status.st_size == self._consumed and stat.S_ISREG(status.st_mode):
             return []
-        if found.st_size > LARGEST:
-            raise DamagedFileError(f"{self.path} has {found.st_size:,} bytes, expected at most {LARGEST:,}; {WHOLE}")
+        if status.st_size > LARGEST:
+            raise DamagedFileError(f"{self.path} has {status.st_size:,} bytes, expected at most {LARGEST:,}; {WHOLE}")
         with open_regular(self.path, WHOLE) as file:
             file.seek(self._consumed)
             return file.read().split(b"\n")[:-1]  # after the last newline stands nothing, or a torn line
@@ -132,13 +132,13 @@ class Manifest:
 
 
 def _parse(line: bytes) -> Entry:
-    found = parse_json(line)
-    if not isinstance(found, dict) or found.keys() != TYPES.keys():
+    fields_read = parse_json(line)
+    if not isinstance(fields_read, dict) or fields_read.keys() != TYPES.keys():
         raise ValueError(f"expected the fields {', '.join(TYPES)}")
     for name, kind in TYPES.items():
-        if type(found[name]) is not kind:
-            raise ValueError(f"{name} is {found[name]!r:.100}, expected {kind.__name__}")
-    entry = Entry(**found)
+        if type(fields_read[name]) is not kind:
+            raise ValueError(f"{name} is {fields_read[name]!r:.100}, expected {kind.__name__}")
+    entry = Entry(**fields_read)
     is_known = 0 <= entry.index < MOST_EPISODES and FILE.fullmatch(entry.file)
     if not is_known or not 0 <= entry.steps <= MOST_STEPS:
         raise ValueError(f"index {entry.index}, steps {entry.steps}, file {entry.file[:100]!r} are out of range")
@@ -152,9 +152,9 @@ def _cut_torn_line(file: int) -> None:
     end = size = os.fstat(file).st_size
     while end > 0:
         start = max(0, end - 4096)
-        found = os.pread(file, end - start, start).rfind(b"\n")
-        if found >= 0:
-            end = start + found + 1
+        newline = os.pread(file, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
             break
         end = start
     if end < size:

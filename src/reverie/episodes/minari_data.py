@@ -1,4 +1,4 @@
-"""Minari data sets: a store as one, without loss, and one as a store. docs/minari.md
+"""Minari data sets: a store as one, without loss, and one as a store. docs/how-to/data-sets.md
 
 Minari keeps images as JPEG unless told otherwise; ours are kept as they are, in HDF5, with 12 kB a frame.
 """
@@ -6,6 +6,7 @@ Minari keeps images as JPEG unless told otherwise; ours are kept as they are, in
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -13,17 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, Space
+from gymnasium.spaces import Box, Space
 
-from reverie.episodes.block import missing_episodes
-from reverie.episodes.disk import require_space
+from reverie.episodes.config import require_space
 from reverie.episodes.episode import Episode
-from reverie.episodes.store import Store
+from reverie.episodes.store import Store, missing_episodes
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.progress import progress
-from reverie.worlds.generic import box_bounds, is_image
+from reverie.progress import announce, progress
+from reverie.worlds.generic.actions import action_spec, from_env_actions
+from reverie.worlds.generic.options import split_name
+from reverie.worlds.generic.pictures import Painter, Picture, pictures
 from reverie.worlds.resize import AreaResize
-from reverie.worlds.spec import FRAME_SHAPE, WorldSpec
+from reverie.worlds.spec import FRAME_SHAPE, ActionSpec, WorldSpec
 
 if TYPE_CHECKING:
     from minari import EpisodeData, MinariDataset
@@ -59,7 +61,7 @@ def export_minari(store: Store, spec: WorldSpec, name: str) -> Path:
             )
         said = ({"index": entry.index, "policy": entry.policy} for entry in entries)
         data.storage.update_episode_metadata(said, range(len(entries)))
-        data.storage.update_metadata({OURS: {"kind": spec.actions.kind, "size": spec.actions.size}})
+        data.storage.update_metadata({OURS: spec.actions.as_dict()})
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -80,15 +82,18 @@ def import_minari(name: str, store: Store, spec: WorldSpec) -> None:
     Raises: ReverieError where there are no images, or the actions are not the world's.
     """
     data = _open(name)
-    see, act = _eyes(name, data.observation_space), _hands(name, data, spec)
+    see, act = _eyes(name, data.observation_space, split_name(spec.name)[1].observation), _hands(name, data, spec)
+    if getattr(data.storage, "jpeg_encoding", False):
+        announce(f"{name} keeps pictures as JPEG: they are close to those that were recorded, not the same")
     total = int(data.total_episodes)
     indices = missing_episodes(store, range(total))
     with progress(total, f"import {name}", "episodes", total - len(indices)) as bar:
         for index in indices:
-            (found,) = data.iterate_episodes([int(data.episode_indices[index])])
-            (about,) = data.storage.get_episode_metadata([int(data.episode_indices[index])])
+            found, about = _read(name, data, index)
+            seed = about.get("seed")
+            known = int(seed) if isinstance(seed, int | np.integer) and 0 <= seed < 2**32 else 0
             policy = str(about.get("policy", RECORDED))
-            store.append(index, _episode(name, found, see, act), int(about.get("seed") or 0), policy)
+            store.append(index, _episode(name, found, see, act), known, policy)
             bar.advance(1)
 
 
@@ -111,56 +116,106 @@ def _buffers(store: Store) -> Iterator[Any]:
             bar.advance(1)
 
 
+def _read(name: str, data: MinariDataset, index: int) -> tuple[EpisodeData, dict[str, Any]]:
+    """An episode, and what is said of it; a file that is cut short shows it only here."""
+    number = int(data.episode_indices[index])
+    try:
+        (found,) = data.iterate_episodes([number])
+        (about,) = data.storage.get_episode_metadata([number])
+    except Exception as error:  # h5py raises OSError, KeyError, RuntimeError; JPEG's decoder others
+        raise DamagedFileError(
+            f"episode {number} of Minari data set {name!r} cannot be read ({type(error).__name__}: {error!s:.200}); "
+            f"download or export it again (`minari download {name}`), then give the same command again"
+        ) from None
+    return found, about
+
+
 def _episode(name: str, found: EpisodeData, see: Any, act: Any) -> Episode:
     steps = len(found.rewards)
-    actions, rewards = act(found.actions), np.asarray(found.rewards, np.float32)
-    if steps == 0 or not (np.isfinite(actions).all() and np.isfinite(rewards).all()):
-        raise DamagedFileError(f"episode {found.id} of Minari data set {name!r} is empty or holds NaN; leave it out")
-    return Episode(see(found.observations), actions, rewards, bool(found.terminations[-1]))
+    fault = f"episode {found.id} of Minari data set {name!r}"
+    if steps == 0:
+        raise DamagedFileError(f"{fault} is empty; leave it out")
+    try:
+        actions, rewards = act(found.actions, steps), np.asarray(found.rewards, np.float32).reshape(steps)
+        frames = see(found.observations)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise DamagedFileError(f"{fault} is not what its spaces say ({error!s:.200}); leave it out") from None
+    if not (np.isfinite(actions).all() and np.isfinite(rewards).all()):
+        raise DamagedFileError(f"{fault} holds NaN or infinity; leave it out")
+    if len(frames) == steps:  # some leave out what the last step led to
+        frames = np.concatenate([frames, frames[-1:]])
+    if len(frames) != steps + 1:
+        raise DamagedFileError(f"{fault} has {len(frames)} pictures for {steps} steps, expected one more; leave it out")
+    return Episode(frames, actions, rewards, bool(np.ravel(found.terminations)[-1]))
 
 
-def _eyes(name: str, space: Space) -> Any:
+def _eyes(name: str, space: Space, named: str | None) -> Any:
     """A function from an episode's observations to frames uint8 [T + 1, 64, 64, 3]."""
-    key = None
-    if isinstance(space, Dict):
-        key = next((key for key, part in space.spaces.items() if is_image(part)), None)
-    image = space if key is None else space[key]  # type: ignore[index]
-    if not is_image(image):
-        raise ReverieError(f"Minari data set {name!r} shows no pixels, but {space}; expected uint8 images")
+    picture = _picture(name, space, named)
+    painter = Painter(picture.layout)
+    resizes: dict[tuple[int, ...], AreaResize] = {}
 
     def see(observations: Any) -> np.ndarray:
-        images = np.asarray(observations if key is None else observations[key], np.uint8)
-        if images.ndim == 3 or images.shape[3] == 1:
-            images = np.repeat(images.reshape(*images.shape[:3], 1), 3, axis=3)
-        if images.shape[1:] == FRAME_SHAPE:
-            return images
-        resize = AreaResize(*images.shape[1:3])
-        return np.stack([resize(image).copy() for image in images])
+        frames = []
+        for image in map(painter, picture.find(observations)):
+            if image.shape not in resizes:
+                resizes[image.shape] = AreaResize(*image.shape[:2])
+            frames.append(image if image.shape == FRAME_SHAPE else resizes[image.shape](image).copy())
+        return np.stack(frames)
 
     return see
 
 
+def _picture(name: str, space: Space, named: str | None) -> Picture:
+    """The picture among the observations: the one that is named, or the only one beyond doubt."""
+    found = pictures(space)
+    chosen = [picture for picture in found if (picture.key == named if named is not None else picture.layout.is_sure)]
+    if len(chosen) == 1:
+        return chosen[0]
+    text = " ".join(str(space).split())[:300]
+    if not found:
+        raise ReverieError(f"Minari data set {name!r} shows no pixels, but {text}; expected pictures")
+    keys = ", ".join(picture.key or "observations" for picture in chosen or found)
+    if named is not None:
+        raise ReverieError(f"Minari data set {name!r} has no picture {named!r}; those that it has are {keys}")
+    if not found[0].path:
+        raise ReverieError(f"Minari data set {name!r} shows {text}, which may be no picture; expected uint8 images")
+    raise ReverieError(
+        f"Minari data set {name!r} has several arrays that may be pictures, {keys}; name the one to take, as "
+        f"--world.observation {(chosen or found)[0].key}"
+    )
+
+
 def _hands(name: str, data: MinariDataset, spec: WorldSpec) -> Any:
     """A function from an episode's actions to vectors float32 [T, A] as C emits them."""
-    space, ours = data.action_space, data.storage.metadata.get(OURS)
-    kind, size = spec.actions.kind, spec.actions.size
-    if ours == {"kind": kind, "size": size}:
-        return lambda actions: np.asarray(actions, np.float32)
-    if ours is None and kind == "discrete" and isinstance(space, Discrete) and space.n == size:
-        rows = np.eye(size, dtype=np.float32)
-        return lambda actions: rows[np.asarray(actions).reshape(-1) - int(space.start)]
-    if ours is None and kind == "continuous" and isinstance(space, Box) and np.prod(space.shape) == size:
-        low, high = (bound.reshape(-1) for bound in box_bounds(space))
-
-        def act(actions: Any) -> np.ndarray:
-            values = np.asarray(actions, np.float64).reshape(len(actions), -1)
-            return ((values - low) / (high - low) * 2 - 1).clip(-1, 1).astype(np.float32)
-
-        return act
+    space, ours, actions = data.action_space, data.storage.metadata.get(OURS), spec.actions
+    if ours == json.loads(json.dumps(actions.as_dict())):
+        return lambda taken, steps: np.asarray(taken, np.float32)
+    if ours is None and space == Box(-1, 1, (actions.size,), np.float32):  # ours, joined or split by Minari since
+        return lambda taken, steps: _emitted(np.asarray(taken, np.float32), actions)
+    if ours is None and _is_same(space, actions):
+        return lambda taken, steps: from_env_actions(space, taken, steps)
+    groups = f" in groups of {', '.join(map(str, actions.groups))}" if actions.groups else ""
     raise ReverieError(
-        f"Minari data set {name!r} has actions {ours or space}, but those of {spec.name} are {kind}, {size} of them; "
-        "take another data set, or the world that it was recorded in"
+        f"Minari data set {name!r} has actions {ours or space}, but those of {spec.name} are {actions.kind}, "
+        f"{actions.size} of them{groups}; take another data set, or the world that it was recorded in"
     )
+
+
+def _is_same(space: Space, actions: ActionSpec) -> bool:
+    try:
+        return action_spec("", space) == actions
+    except ReverieError:
+        return False
+
+
+def _emitted(taken: np.ndarray, actions: ActionSpec) -> np.ndarray:
+    """The vectors, which must be such as C emits: one-hot where it chooses."""
+    for span in actions.spans:
+        group = taken[:, span.start : span.stop]
+        if span.one_hot and not ((group.max(1) == 1) & (np.abs(group).sum(1) == 1)).all():
+            raise ValueError("its actions are no choices of one out of several")
+    return taken
 
 
 def _open(name: str) -> MinariDataset:

@@ -2,7 +2,8 @@
 
 How long an action is held decides what the data covers. A world that moves slowly averages white noise away: a car
 stays where it is, a player in Doom never reaches a wall. A dream learned from such data is wrong wherever a controller
-goes next, so long holds, sweeps and random networks stand beside the paper's own random data (docs/collect.md).
+goes next, so long holds, sweeps and random networks stand beside the paper's own random data
+(docs/reference/exploration.md).
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ class Held:
 
     def _draw(self) -> np.ndarray:
         action = self.rng.uniform(-1, 1, self.actions.size)
-        if self.actions.kind != "discrete" and self.rng.random() < self.extreme_share:
-            return np.sign(action)
+        if not all(span.one_hot for span in self.actions.spans) and self.rng.random() < self.extreme_share:
+            return self.actions.by_part(action, lambda one_hot: one_hot, np.sign)
         return action
 
 
@@ -93,8 +94,10 @@ class Sweep:
     def __init__(self, actions: ActionSpec, rng: np.random.Generator, hold: int | None = None) -> None:
         there = rng.uniform(-1, 1, actions.size)
         back = there.copy()
-        if actions.kind == "discrete":
-            back = np.where(there == there.max(), -1.0, there)  # the second choice becomes the first
+        first = actions.spans[0]
+        if first.one_hot:
+            part = there[first.start : first.stop]
+            back[first.start : first.stop] = np.where(part == part.max(), -1.0, part)  # the second becomes the first
         else:
             there[0], back[0] = -1.0, 1.0
         self.ends = [emit(actions, there), emit(actions, back)]
@@ -163,9 +166,12 @@ MAKERS: dict[str, Callable[[ActionSpec, np.random.Generator], Policy]] = {
 
 
 def emit(actions: ActionSpec, values: np.ndarray) -> np.ndarray:
-    """Values in [-1, 1] as C would emit them: float32, and one-hot at the largest where actions are discrete."""
-    if actions.kind != "discrete":
-        return values.astype(np.float32)
-    action = np.zeros(actions.size, np.float32)
+    """Values in [-1, 1] as C would emit them: float32, and one-hot at the largest of each group."""
+    emitted: np.ndarray = actions.by_part(values, _one_hot, lambda numbers: numbers.astype(np.float32))
+    return emitted
+
+
+def _one_hot(values: np.ndarray) -> np.ndarray:
+    action = np.zeros(len(values), np.float32)
     action[np.argmax(values)] = 1.0
     return action

@@ -12,14 +12,15 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from reverie.episodes import episode_file
-from reverie.episodes.chunks import AGAIN, damaged
 from reverie.episodes.episode import Episode
+from reverie.episodes.episode_file import REMEDY, damaged
 from reverie.episodes.manifest import Entry, Manifest
 from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.atomic import sha256, write_bytes
@@ -110,7 +111,7 @@ class Store:
             path = self._manifest.path
             problem, _, remedy = str(error).removeprefix(f"{path} ").partition("; ")
             return [Problem(str(path), problem, remedy)]
-        return [found for entry in entries if (found := self._verify(entry))]
+        return [fault for entry in entries if (fault := self._verify(entry))]
 
     def is_present(self, entry: Entry) -> bool:
         """Whether the entry's file is there, at its full size (a quick look; `verify` reads it)."""
@@ -121,7 +122,7 @@ class Store:
         path = self.folder / entry.file
         if path.is_file() and not path.is_symlink() and path.stat().st_size != entry.size:
             raise damaged(str(path), f"has {path.stat().st_size} bytes, expected {entry.size}")
-        if os.path.lexists(path) and sha256(path, AGAIN) != entry.sha256:
+        if os.path.lexists(path) and sha256(path, REMEDY) != entry.sha256:
             raise damaged(str(path), OTHER_SHA)
         origin = episode_file.Origin(entry.index, entry.seed, entry.policy)
         episode = episode_file.read_episode(path, entry.steps, origin)
@@ -148,3 +149,9 @@ class Store:
                 f"{self.folder} has no episode {index}; it has {len(self.entries)}: run `reverie collect`"
             )
         return entry
+
+
+def missing_episodes(store: Store, indices: Sequence[int]) -> list[int]:
+    """Those of the indices that the store lacks, or whose file is gone or cut short."""
+    present = {entry.index for entry in store.entries if entry.index in indices and store.is_present(entry)}
+    return [index for index in indices if index not in present]

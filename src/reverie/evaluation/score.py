@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from reverie.episodes.policies import random_policy
 from reverie.errors import DamagedFileError, ReverieError
+from reverie.feature_env import Place
 from reverie.progress import progress
 from reverie.workers.pool import Workers
 from reverie.workers.seeds import evaluation_seeds
 
 if TYPE_CHECKING:
     from reverie.agent import Agent
-    from reverie.learning.arena import Arena
-
-Where = Literal["world", "dream"]
+    from reverie.play.env_spec import EnvSpec
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,7 +31,7 @@ class Score:
     """
 
     world: str
-    where: Where
+    where: Place
     temperature: float | None
     episodes: int
     seed: int
@@ -44,7 +43,7 @@ class Score:
 
     @classmethod
     def of(
-        cls, scores: Sequence[float], world: str, seed: int, where: Where = "world", temperature: float | None = None
+        cls, scores: Sequence[float], world: str, seed: int, where: Place = "world", temperature: float | None = None
     ) -> Score:
         """The score of these returns, at least one, all finite."""
         values = np.asarray(scores, np.float64)
@@ -92,7 +91,7 @@ class Score:
 def _require_plain(data: Any) -> None:
     """Refuse a score of other types than `as_dict` has."""
     temperature, seed = data["temperature"], data["seed"]
-    if not isinstance(data["world"], str) or data["where"] not in get_args(Where):
+    if not isinstance(data["world"], str) or data["where"] not in get_args(Place):
         raise ValueError(f"of {data['world']!r:.50} in the {data['where']!r:.50}")
     if not (temperature is None or isinstance(temperature, int | float)) or type(seed) is not int:
         raise ValueError(f"at temperature {temperature!r:.50} with seed {seed!r:.50}")
@@ -108,12 +107,19 @@ def evaluate_agent(
     world: another world with the same actions ("doom-skill-5"), None for the agent's own
     blinded: show it each episode's first frame for ever, to learn whether it uses its eyes
     """
+    world = world or agent.spec.name
+    return Score.of(returns_on(agent, world_seeds(seed, episodes), workers, world, blinded), world, seed)
+
+
+def returns_on(
+    agent: Agent, seeds: Sequence[int], workers: Workers, world: str | None = None, blinded: bool = False
+) -> list[float]:
+    """The agent's returns in the episodes of `seeds`, as `evaluate_agent` plays them."""
     from reverie.evaluation.shards import AgentShard, play_agent
 
     world = world or agent.spec.name
-    tasks = [AgentShard(agent, world, seeds, blinded) for seeds in _shards(world_seeds(seed, episodes))]
-    returns = _play(play_agent, tasks, f"score: agent in {world}", workers, shared=[agent])
-    return Score.of(returns, world, seed)
+    tasks = [AgentShard(agent, world, some, blinded) for some in _shards(seeds)]
+    return _play(play_agent, tasks, f"score: agent in {world}", workers, shared=[agent])
 
 
 def evaluate_random(world: str, episodes: int, seed: int, workers: Workers) -> Score:
@@ -129,24 +135,19 @@ def evaluate_policy(world: str, policy: str, episodes: int, seed: int, workers: 
     return Score.of(_play(play_policy, tasks, f"score: {policy} play in {world}", workers), world, seed)
 
 
-def evaluate_dream(arena: Arena, params: np.ndarray, episodes: int, seed: int, workers: Workers) -> Score:
-    """Dream `episodes` episodes of the candidate [n]; the arena's `dream` says at which temperature."""
+def evaluate_dream(env: EnvSpec, params: np.ndarray, episodes: int, seed: int, workers: Workers) -> Score:
+    """Dream `episodes` episodes of the candidate [n]; `env.dream` says at which temperature."""
     from reverie.evaluation.shards import SHARD
-    from reverie.learning.fitness import returns_of
+    from reverie.play.candidates import returns_of
 
-    if arena.where != "dream":
-        raise ReverieError(f"the arena is the {arena.where}, expected the dream; score the world by evaluate_agent")
     seeds = dream_seeds(seed, episodes)
-    with progress(episodes, f"score: agent in its dream of {arena.spec.name}", "episodes") as bar:
-        returns, _ = returns_of(
-            arena,
-            params[None],
-            seeds,
-            workers,
-            (1, SHARD),
-            lambda share: bar.advance(round(share * episodes) - bar.done),
-        )
-    return Score.of(returns[0].tolist(), arena.spec.name, seed, "dream", arena.dream.temperature)
+    with progress(episodes, f"score: agent in its dream of {env.spec.name}", "episodes") as bar:
+
+        def show(share: float) -> None:
+            bar.advance(round(share * episodes) - bar.done)
+
+        returns, _ = returns_of(env, params[None], seeds, workers, (1, SHARD), show)
+    return Score.of(returns[0].tolist(), env.spec.name, seed, env.place, env.dream.temperature)
 
 
 def world_seeds(seed: int, episodes: int) -> list[int]:

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.vector import VectorEnv, VectorWrapper
+from torch import Tensor
 
-from reverie.agent import Agent, SeenWorld
+from reverie.agent import Agent, FrameWorld, SeenWorld
 from reverie.episodes.policies import Policy, make_policy
-from reverie.errors import ReverieError
-from reverie.play import play
+from reverie.play.loop import Population, play
 from reverie.workers.seeds import generator
-from reverie.worlds.registry import make
-from reverie.worlds.vector import WorldDiedError, WorldVectorEnv
+from reverie.worlds.registry import make, most_slots
+from reverie.worlds.vector import WorldVectorEnv
 
 SHARD = 10  # episodes
 
@@ -45,11 +46,10 @@ class PolicyShard:
 
 def play_agent(shard: AgentShard) -> list[float]:
     """The returns of the shard's episodes; each has its own noise for z, a function of its seed."""
-    agent, seeds = shard.agent, shard.seeds
-    world: VectorEnv = open_world(shard.world, len(seeds))
-    seen = SeenWorld(Blindfold(world) if shard.blinded else world, agent.senses, seed=0)
-    params = np.repeat(agent.params.cpu().numpy(), len(seeds), axis=0)
-    returns: list[float] = play(seen, agent.controller, params, seeds).returns.tolist()
+    agent = shard.agent
+    world: VectorEnv = open_world(shard.world, most_slots(shard.world, len(shard.seeds)))
+    env = SeenWorld(Blindfold(world) if shard.blinded else world, agent.senses)
+    returns: list[float] = play(env, Population.of(agent), shard.seeds).returns.tolist()
     return returns
 
 
@@ -73,36 +73,34 @@ class Blindfold(VectorWrapper):
 
 
 def play_policy(shard: PolicyShard) -> list[float]:
-    """The returns of the shard's episodes; one whose environment dies is played again."""
-    world = open_world(shard.world, len(shard.seeds))
-    try:
-        return _play_policies(world, shard)
-    except WorldDiedError as death:
-        raise ReverieError(f"{death}; fresh environments died too: check that the world runs by itself") from death
+    """The returns of the shard's episodes."""
+    env = FrameWorld(open_world(shard.world, most_slots(shard.world, len(shard.seeds))))
+    actor = _Policies(env, shard)
+    returns: list[float] = play(env, actor, shard.seeds, watch=actor).returns.tolist()
+    return returns
 
 
-def _play_policies(world: WorldVectorEnv, shard: PolicyShard) -> list[float]:
-    frames, _ = world.reset(seed=list(shard.seeds))
-    policies = [_policy(world, shard, seed) for seed in shard.seeds]
-    totals = np.zeros(len(policies))
-    live = np.ones(len(policies), bool)
-    actions = np.zeros(world.action_space.shape or (), np.float32)
-    while live.any():
-        for slot in np.flatnonzero(live):
-            actions[slot] = policies[slot].act(frames[slot])
-        frames, rewards, terminated, truncated, infos = world.step(actions)
-        totals += rewards
-        live = ~(terminated | truncated)
-        died = infos["died"]
-        if died.any():
-            frames, _ = world.reset(seed=list(shard.seeds), options={"reset_mask": died})
-            totals[died], live[died] = 0, True
-            policies = [_policy(world, shard, shard.seeds[i]) if died[i] else p for i, p in enumerate(policies)]
-    return totals.tolist()
+class _Policies:
+    """A policy of its own for each episode, made anew when that begins."""
 
+    def __init__(self, env: FrameWorld, shard: PolicyShard) -> None:
+        self._actions, self._shard = env.spec.actions, shard
+        self._policies: dict[int, Policy] = {}
 
-def _policy(world: WorldVectorEnv, shard: PolicyShard, seed: int) -> Policy:
-    return make_policy(shard.policy, world.world_spec.actions, generator(shard.root, "evaluation policy", seed))
+    def begin(self, episodes: Sequence[int], rows: Sequence[int]) -> None:
+        for episode in episodes:
+            rng = generator(self._shard.root, "evaluation policy", self._shard.seeds[episode])
+            self._policies[episode] = make_policy(self._shard.policy, self._actions, rng)
+
+    def act(self, frames: np.ndarray, episodes: Tensor) -> Tensor:
+        pairs = zip(episodes.tolist(), frames, strict=True)
+        return torch.from_numpy(np.stack([self._policies[episode].act(frame) for episode, frame in pairs]))
+
+    def step(self, episodes: Sequence[int], actions: np.ndarray, rewards: np.ndarray) -> None:
+        pass
+
+    def end(self, episode: int, terminated: bool) -> None:
+        pass
 
 
 _opened: dict[tuple[str, int], WorldVectorEnv] = {}  # this process's world, kept from shard to shard

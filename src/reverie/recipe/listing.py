@@ -9,8 +9,8 @@ import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator
-from dataclasses import is_dataclass
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 from reverie.recipe.experiment import Experiment
 from reverie.recipe.presets import make_experiment
@@ -25,6 +25,19 @@ COMMAND_WORDS = (  # that the command itself asks for
     "data_digest",
 )
 INDENT = " " * 6
+
+
+def sections_listing() -> str:
+    """A line for each section of the settings, and for each setting that is in none."""
+    width = shutil.get_terminal_size().columns
+    hints = get_type_hints(Experiment)
+    lines = []
+    for name, note in field_notes(Experiment).items():
+        if name not in COMMAND_WORDS:
+            option = f"--{name}.*" if is_dataclass(hints[name]) else f"--{name}"
+            about = textwrap.shorten(note.partition(". ")[0], max(20, width - 26), placeholder=" ...")
+            lines.append(f"  {option:<22}  {about}")
+    return "\n".join(lines)
 
 
 def settings_listing(experiment: Experiment) -> str:
@@ -45,11 +58,9 @@ def command_of(experiment: Experiment) -> str:
         words += ["--from", experiment.start_from]
     if experiment.data is not None:
         words += ["--data", experiment.data]
-    preset = make_experiment(experiment.world, experiment.preset, seed=experiment.seed)
-    if preset.evolution.where != experiment.evolution.where:
-        where = experiment.evolution.where
-        words += ["--evolve-in", where]
-        preset = make_experiment(experiment.world, experiment.preset, seed=experiment.seed, evolve_in=where)
+    preset = make_experiment(experiment.world, experiment.preset, seed=experiment.seed, phases=experiment.phases)
+    if preset.phases != make_experiment(experiment.world, experiment.preset, seed=experiment.seed).phases:
+        words += ["--phases", *_word(experiment.phases).split()]
     usual = {name: value for name, value, _ in _entries(preset)}
     for name, value, _ in _entries(experiment):
         if value != usual[name]:
@@ -70,8 +81,11 @@ def field_notes(kind: type) -> dict[str, str]:
 
 def _entries(settings: Any, path: str = "") -> Iterator[tuple[str, Any, str]]:
     """(name, value, meaning) of each setting."""
+    derived = {field.name for field in fields(settings) if field.metadata.get("derived")}
     for name, note in field_notes(type(settings)).items():
         value = getattr(settings, name)
+        if name in derived:
+            continue
         if is_dataclass(value):
             yield from _entries(value, f"{path}{name}.")
         elif path or name not in COMMAND_WORDS:
@@ -80,5 +94,5 @@ def _entries(settings: Any, path: str = "") -> Iterator[tuple[str, Any, str]]:
 
 def _word(value: Any) -> str:
     if isinstance(value, tuple):
-        return " ".join(map(str, value)) or "none"
+        return " ".join(item.word() if hasattr(item, "word") else str(item) for item in value) or "none"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

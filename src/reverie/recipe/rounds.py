@@ -2,42 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from reverie.errors import ReverieError
+
+CURIOUS_SHARE = 0.5  # of a round's episodes, those that curious candidates play; C plays the others
+CURIOUS_POPULATION, CURIOUS_SIGMA = 8, 0.5  # of the search that begins at the round's C; each candidate plays once
+CURIOSITY_FILE = "curiosity.jsonl"  # in the folder of a round
 
 
 @dataclass(frozen=True)
 class RoundsConfig:
     """The rounds after the first pass. Each goes on from the last one's V, M and C; old and new episodes alike are
-    learned from."""
+    learned from. Which phases of C's training take place in which round, `phases` says."""
 
     count: int = 0
     """rounds after the first pass; 0 is the paper's own procedure for the car and for Doom"""
     episodes: int = 400
-    """real episodes that C plays in each round"""
+    """real episodes of a round, at least"""
+    steps: int = 0
+    """real steps of a round, at least: more episodes follow until they are reached. 0: `episodes` says how many"""
     max_steps: int | None = None
-    """steps after which they are cut off; None: as in the first pass"""
-    noise: float = 0.02
-    """the chance, at each step of every second episode, that a random action begins; it is held for 1 to 30 steps of
-    the game"""
+    """steps after which they are truncated. none: as in the first pass"""
+    epsilon: float = 0.02
+    """chance, at each step of every second episode, that a random action begins; it lasts 1 to 30 steps of the game"""
     vision_updates: int = 0
     """updates that V trains on for; 0 leaves V as it is"""
     memory_updates: int = 1000
     """updates that M trains on for; 0 leaves M as it is"""
-    gradient_updates: int | None = None
-    """updates that C learns on for by gradients in the dream, before it is evolved on; None: as in the first pass"""
-    generations: int = 25
-    """generations that C is evolved on for"""
+    curiosity: float = 0.0
+    """what a surprise of M of one standard deviation above the usual is worth, in rewards of usual size, to Cs that
+    play half of a round's episodes (paper, section 5). 0: off"""
     evaluation_episodes: int | None = None
-    """episodes that C is scored over before the last round, the first pass included; None: as many as in the end"""
+    """episodes that C is scored over before the last round. none: as many as in the end"""
 
     def __post_init__(self) -> None:
-        lowest = {"count": 0, "episodes": 1, "vision_updates": 0, "memory_updates": 0}
-        lowest |= {"gradient_updates": 0, "generations": 0, "max_steps": 1, "evaluation_episodes": 1}
+        lowest = {"count": 0, "episodes": 1, "steps": 0, "vision_updates": 0, "memory_updates": 0}
+        lowest |= {"max_steps": 1, "evaluation_episodes": 1}
         for name, least in lowest.items():
             value = getattr(self, name)
             if value is not None and value < least:
-                raise ReverieError(f"rounds.{name} is {value}; expected at least {least}")
-        if not 0 <= self.noise <= 1:
-            raise ReverieError(f"rounds.noise is {self.noise}; expected a chance, 0 to 1")
+                raise ReverieError(f"rounds.{name} is {value}, expected at least {least}")
+        if not 0 <= self.epsilon <= 1:
+            raise ReverieError(f"rounds.epsilon is {self.epsilon}, expected a chance, 0 to 1")
+        if not (math.isfinite(self.curiosity) and self.curiosity >= 0):
+            raise ReverieError(f"rounds.curiosity is {self.curiosity}, expected a finite number, at least 0")
+
+    @property
+    def curious_generations(self) -> int:
+        """Generations of curious candidates among a round's episodes: as many whole ones as their share allows."""
+        return int(CURIOUS_SHARE * self.episodes) // CURIOUS_POPULATION if self.curiosity else 0

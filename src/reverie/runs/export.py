@@ -15,20 +15,20 @@ import numpy as np
 import torch
 
 import reverie
+from reverie.agents.card import CARD, MODEL_CARD, TENSOR_FILES, Card, parts_in, write_card
+from reverie.agents.model_card import model_card
+from reverie.agents.trained import Trained, open_export
 from reverie.controller.file import save_controller
 from reverie.dream.starts import save_starts
 from reverie.errors import ReverieError
 from reverie.files.atomic import cannot_write, is_running, sha256, sync_folder, write_bytes
 from reverie.files.training import pack
 from reverie.files.weights import save_weights
-from reverie.agents.card import CARD, MODEL_CARD, TENSOR_FILES, Card, open_export, parts_in, write_card
 from reverie.recipe.listing import command_of
-from reverie.agents.model_card import model_card
-from reverie.runs.opening import collected, trained_in
 from reverie.runs.gather import real_steps
+from reverie.runs.opening import collected, trained_in
 from reverie.runs.run_folder import RunFolder
 from reverie.runs.scoring import read_scores
-from reverie.agents.trained import Trained
 from reverie.vision.encode import decode_frames
 
 
@@ -40,13 +40,13 @@ def export_run(run: RunFolder, folder: Path) -> Trained:
     """
     folder = folder.resolve()
     _require_free(folder)
-    trained = trained_in(run)
+    trained = trained_in(run.chosen)
     with _made_whole(folder) as unfinished:
         _write_tensors(trained, unfinished)
         card = _card(run, trained, folder.name, unfinished)
         write_bytes(unfinished / MODEL_CARD, model_card(card).encode())
         write_card(unfinished, card)
-        _try_out(open_export(unfinished))
+        try_out(open_export(unfinished))
     return open_export(folder)
 
 
@@ -83,7 +83,7 @@ def _card(run: RunFolder, trained: Trained, name: str, folder: Path) -> Card:
     )
 
 
-def _try_out(trained: Trained) -> None:
+def try_out(trained: Trained) -> None:
     """Refuse files that do not give an agent back: it must see where dreams start, and act."""
     agent, frames = trained.agent(), decode_frames(trained.vision, torch.from_numpy(trained.starts.mu[:1]))
     actions, _ = agent.act(agent.initial(1), frames, np.zeros((1, trained.vision.latent_size), np.float32))
@@ -100,7 +100,7 @@ def _require_free(folder: Path) -> None:
 @contextlib.contextmanager
 def _made_whole(folder: Path) -> Iterator[Path]:
     """A new folder to fill, which takes the place of `folder` where nothing was raised, and else is removed."""
-    _tidy(folder)
+    tidy(folder)
     unfinished, replaced = (folder.with_name(f".{folder.name}-{os.getpid()}-{what}.tmp") for what in ("new", "old"))
     try:
         yield unfinished
@@ -111,7 +111,7 @@ def _made_whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _tidy(folder: Path) -> None:
+def tidy(folder: Path) -> None:
     """Remove what killed exports to `folder` left beside it; one that had made room for a new one comes back first."""
     left = re.compile(rf"\.{re.escape(folder.name)}-(\d+)-(new|old)\.tmp")
     for path in sorted(folder.parent.glob(".*.tmp")):

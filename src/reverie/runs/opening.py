@@ -1,22 +1,31 @@
-"""Opening what a run has made so far: its store, its latents, its agent, the arena of its C."""
+"""Opening what a run has made so far, and the one way from what a user names to a trained agent: `open_trained`."""
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import reverie
+from reverie.agents.card import CARD, RESTORE, Parts
+from reverie.agents.trained import Trained, open_export
 from reverie.errors import ReverieError
-from reverie.runs.run_folder import RunFolder
-from reverie.agents.trained import Parts, Trained
+from reverie.runs.run_folder import CONFIG, RunFolder, open_run
+from reverie.worlds.registry import world_names
 
 if TYPE_CHECKING:
     import numpy as np
 
     from reverie.agent import Agent
-    from reverie.learning.arena import Arena
     from reverie.episodes.store import Store
+    from reverie.feature_env import Place
+    from reverie.play.env_spec import EnvSpec
+    from reverie.play.loop import Limits
     from reverie.vision.latents import Latents
+
+SHIPPED = Path(reverie.__file__).parent / "pretrained"
+REINSTALL = "install reverie again (pip install --force-reinstall --no-deps reverie)"
 
 
 def collected(run: RunFolder) -> Store:
@@ -24,7 +33,7 @@ def collected(run: RunFolder) -> Store:
     from reverie.episodes.store import Store
 
     store = Store(run.rollouts)
-    done, wanted = len(store.entries), run.experiment.episodes_by(run.round)
+    done, wanted = len(store.entries), run.episodes_by(run.round)
     if done < wanted:
         raise ReverieError(f"{run.rollouts} has {done} of {wanted} episodes; run `reverie collect {run.path}` first")
     return store
@@ -41,7 +50,7 @@ def encoded(run: RunFolder) -> Latents:
 
 def seen_by(run: RunFolder) -> int | None:
     """The episodes that the round's latents are of: those so far where each round has a V of its own, else all."""
-    return run.experiment.episodes_by(run.round) if run.experiment.rounds.vision_updates else None
+    return run.episodes_by(run.round) if run.experiment.rounds.vision_updates else None
 
 
 def whole_latents(run: RunFolder) -> Latents | None:
@@ -81,28 +90,22 @@ def _require_updates(run: RunFolder, stage: str, folder: Path, wanted: int) -> N
         raise ReverieError(f"{folder} has {done} of {wanted} updates; run `reverie {stage} {run.path}` first")
 
 
-def arena_of(run: RunFolder, where: Literal["dream", "world"] | None = None) -> Arena:
-    """Where the run's C is tried: `where`, or the place that the experiment evolves it in."""
-    experiment = run.experiment
-    place = where or experiment.evolution.where
-    needs_memory = place == "dream" or experiment.controller.features != "z"
-    require_trained(run, "memory" if needs_memory else "vision")
-    return trained_in(run).arena(place)
-
-
-def under_guards(run: RunFolder, arena: Arena) -> Arena:
-    """The arena with the run's guards, where it has any: for learning, never for a score."""
-    guards = run.experiment.guards
-    if guards == type(guards)():
-        return arena
+def env_of(run: RunFolder, place: Place, learns: bool = False, limits: Limits | None = None) -> EnvSpec:
+    """Where the run's C is tried; learns: C learns there, so that all settings of the dream hold."""
+    env = trained_in(run).env(place)
+    require_trained(run, "vision" if env.memory is None else "memory")
+    if limits is not None:
+        env = replace(env, limits=limits)
+    if not learns or run.experiment.dream.is_plain:
+        return env
     for folder in run.members:
         _require_updates(run, "memory", folder, run.plan.memory.updates)
-    return replace(arena, guards=guards, members=(*run.members, *run.earlier))
+    return replace(env, learns=True, members=run.members)
 
 
 def trained_in(run: RunFolder) -> Trained:
     """V, M and C as the run's stages left them."""
-    from reverie.learning.cmaes import BEST_FILE
+    from reverie.learning.phases import BEST_FILE
 
     return Trained(run.path, run.experiment, Parts(run.vision, run.memory, run.controller / BEST_FILE, run.latents))
 
@@ -115,3 +118,57 @@ def load_params(run: RunFolder) -> np.ndarray:
 def load_agent(run: RunFolder) -> Agent:
     """The run's agent as its stages left it: V, M and the best C so far."""
     return trained_in(run).agent()
+
+
+def shipped() -> list[str]:
+    """The names of the agents that come with this installation."""
+    return sorted(card.parent.name for card in SHIPPED.glob(f"*/{CARD}"))
+
+
+def open_trained(place: str | Path) -> Trained:
+    """The agent of a run folder or an export at `place`, else the one that ships under this name.
+
+    Raises: ReverieError where there is neither; DamagedFileError where a file is not as it was written.
+    """
+    folder = export_at(place)
+    if folder is not None:
+        return open_export(folder, remedy_for(folder))
+    path = Path(place)
+    if path.exists() or len(path.parts) != 1:
+        return trained_in(open_run(path).chosen)
+    raise ReverieError(f"no run folder {path} here, and {_unknown(str(path))}")
+
+
+def open_shipped(name: str) -> Trained:
+    """The agent that comes with Reverie under this name; raises as `open_trained` does."""
+    if name not in shipped():
+        raise ReverieError(_unknown(name))
+    return open_export(SHIPPED / name, REINSTALL)
+
+
+def export_at(place: str | Path) -> Path | None:
+    """The folder of the export at `place`, or of the shipped agent of that name; None for anything else.
+
+    A run folder or an export at `place` wins over a name, any other folder does not.
+    """
+    path = Path(place)
+    if (path / CARD).is_file():
+        return path
+    return SHIPPED / path if str(path) in shipped() and not (path / CONFIG).is_file() else None
+
+
+def remedy_for(folder: Path) -> str:
+    """What to do about a damaged file of an export in `folder`."""
+    return REINSTALL if folder.parent == SHIPPED else RESTORE
+
+
+def _unknown(name: str) -> str:
+    names = shipped()
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    world = name if name in world_names() else "WORLD"
+    return (
+        f"no agent {name!r} comes with reverie {reverie.__version__} "
+        f"({', '.join(names) if names else 'none does yet'}); {hint}'reverie run {world}' makes one, "
+        f"named by its run folder, runs/{world}-quick"
+    )

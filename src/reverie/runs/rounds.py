@@ -1,4 +1,4 @@
-"""What each round of a run brought: the rows of `reverie iterate`."""
+"""What each round of a run brought: the rounds of `reverie run`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.errors import DamagedFileError
 from reverie.evaluation.score import Score
+from reverie.evaluation.table import as_text
 from reverie.files.atomic import read_object
 from reverie.files.metrics import read_metrics
 from reverie.runs.run_folder import RunFolder
 from reverie.runs.scoring import read_scores
-from reverie.evaluation.table import as_text
 from reverie.worlds.registry import repeat_of
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def real_steps_by(run: RunFolder, entries: Sequence[Entry]) -> int:
 
     Where an action lasts several steps of the game, all of them count.
     """
-    last = run.experiment.episodes_by(run.round)
+    last = run.episodes_by(run.round, len(entries))
     steps = sum(entry.steps for entry in entries if entry.index < last) + steps_of_learning(run)
     return steps * repeat_of(run.experiment.world)
 
@@ -96,14 +96,14 @@ def fresh_losses(file: Path) -> dict[str, float]:
     return found
 
 
-def rounds_table(run: RunFolder) -> str:
+def rounds_table(world: str, rounds: Sequence[Round]) -> str:
     """The rounds side by side, for a terminal."""
     from rich.table import Table
 
-    table = Table(title=f"{run.experiment.world}: what each round brought", title_justify="left")
+    table = Table(title=f"{world}: what each round brought", title_justify="left")
     for column in ("round", "real steps", "cells seen", "M on fresh episodes", "dream", "real"):
         table.add_column(column, justify="right")
-    for row in rounds_of(run):
+    for row in rounds:
         fresh = ", ".join(f"{name} {value:.3g}" for name, value in row.fresh.items())
         cells = "-" if row.coverage is None else f"{row.coverage:,}"
         real_steps = f"{row.real_steps:,}"
@@ -120,7 +120,7 @@ def _coverage(run: RunFolder) -> dict[int, int]:
         return {}
     latents = Latents(run.latents)
     encoded = sum(entry.index >= 0 for entry in latents.entries)
-    counts = [run.experiment.episodes_by(number) for number in range(run.experiment.rounds.count + 1)]
+    counts = [run.episodes_by(number, encoded + 1) for number in range(run.experiment.rounds.count + 1)]
     counts = [count for count in counts if count <= encoded]
     return dict(enumerate(coverage(latents, counts))) if counts else {}
 
@@ -128,7 +128,7 @@ def _coverage(run: RunFolder) -> dict[int, int]:
 def steps_of_learning(run: RunFolder) -> int:
     """Steps that this and all earlier rounds took in the world to fine-tune and evolve C there."""
     rounds = [run.at(number) for number in range(run.round + 1)]
-    folders = [folder for one in rounds for folder in (one.finetune, one.controller)]
+    folders = [folder for one in rounds for folder in one.phase_folders]
     rows = [row for folder in folders for row in read_metrics(folder / "metrics.jsonl")[-1:]]
     return sum(int(row.get("world_steps", 0)) for row in rows)
 

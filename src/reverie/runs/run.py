@@ -9,24 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reverie.evaluation.diagnosis import Diagnosis
 from reverie.evaluation.score import Score
+from reverie.evaluation.table import score_table
 from reverie.hardware import resolve_device
-from reverie.runs import stages
+from reverie.learning.phases import in_words
+from reverie.progress import announce
 from reverie.recipe.experiment import Experiment
-from reverie.workers.memory_watch import MemoryWatch
+from reverie.runs import stages
+from reverie.runs.gather import examine
+from reverie.runs.rounds import Round, rounds_of, rounds_table
 from reverie.runs.run_folder import RunFolder, create_run
 from reverie.runs.scoring import read_scores
 from reverie.settings import to_json
-from reverie.evaluation.table import score_table
-from reverie.progress import announce
 from reverie.tracking.follow import Following
 from reverie.tracking.tracker import MakeTracker
+from reverie.workers.memory_watch import MemoryWatch
 
 TITLES = {
     "collect": "play the world at random",
     "vision": "V learns to see",
     "memory": "M learns what comes next",
-    "controller": "C learns to act, in the {where}",
+    "controller": "C learns to act, {how}",
     "evaluate": "the real world",
     "report": "the report",
 }
@@ -35,7 +39,7 @@ AGAIN = TITLES | {
     "collect": "play the world with C",
     "vision": "V sees what is new",
     "memory": "M learns on",
-    "controller": "C learns on, in the {where}",
+    "controller": "C learns on, {how}",
 }
 
 
@@ -57,6 +61,9 @@ class RunResult:
     random: Score
     dream: Score | None
     report: Path
+    real_steps: int
+    rounds: list[Round]
+    diagnosis: Diagnosis
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, with the fields that scripts rely on."""
@@ -70,6 +77,9 @@ class RunResult:
             "random": {"mean": self.random.mean, "std": self.random.std},
             "dream": None if self.dream is None else self.dream.as_dict(),
             "report": str(self.report),
+            "real_steps": self.real_steps,
+            "rounds": [row.as_dict() for row in self.rounds],
+            "diagnosis": self.diagnosis.as_dict(),
         }
 
     def table(self) -> str:
@@ -78,10 +88,12 @@ class RunResult:
         if self.dream is not None:
             rows["agent in its dream"] = self.dream
         minutes, seconds = divmod(round(self.seconds), 60)
+        before = f"{rounds_table(self.world, self.rounds)}\n\n" if len(self.rounds) > 1 else ""
         return (
-            f"{score_table(self.world, rows)}\n"
+            f"{before}{score_table(self.world, rows)}\n"
             f"{minutes} min {seconds:02d} s, at most {self.peak_memory_mb / 1024:.1f} GiB\n"
-            f"report: {self.report}"
+            f"report: {self.report}\n"
+            f"{self.diagnosis.verdict}"
         )
 
 
@@ -97,7 +109,8 @@ def title_of(run: RunFolder, name: str) -> str:
     """What a stage does in this round, in a few words."""
     if name == "collect" and run.round == 0 and run.experiment.data is not None:
         return f"take in the episodes of {run.experiment.data}"
-    return (AGAIN if run.round else TITLES)[name].format(where=run.experiment.evolution.where)
+    how = in_words([one.phase for one in run.phases])
+    return (AGAIN if run.round else TITLES)[name].format(how=f"by {how}" if how else "in no phase of this round")
 
 
 def run(
@@ -122,7 +135,7 @@ def run(
         for number in range(experiment.rounds.count):
             _play_round(folder.at(number), stages.ROUND, workers, device)
         _play_round(folder, stages.STAGES, workers, device)
-    scores = read_scores(folder)
+    scores, rounds = read_scores(folder), rounds_of(folder)
     return RunResult(
         run_dir=path,
         world=experiment.world,
@@ -133,4 +146,7 @@ def run(
         random=scores["random"],
         dream=scores.get("dream"),
         report=folder.report,
+        real_steps=rounds[-1].real_steps,
+        rounds=rounds,
+        diagnosis=examine(folder),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import os
 import platform
@@ -15,27 +14,21 @@ from typing import Any
 
 import reverie
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files.atomic import read_json, read_object, sweep_all_temporary, write_json
+from reverie.files.atomic import CLOSED, NO_LINKS, read_json, read_object, sweep_all_temporary, write_json
 from reverie.files.checkpoint import digest_of
-from reverie.learning import config as gradient
-from reverie.memory import config as memory
+from reverie.files.locks import lock
+from reverie.learning.phases import Planned, planned
 from reverie.recipe.experiment import Experiment, require_fit
-from reverie.settings import differences, from_json, to_json, with_defaults
+from reverie.settings import differences, from_json, to_json
 from reverie.workers.seeds import training_seeds
 from reverie.worlds.registry import world_spec
 
-FORMAT = 1
+FORMAT = 2
 CONFIG, VERSIONS, TIMINGS, LOCK = "config.json", "versions.json", "timings.json", "lock"
+COUNTS = "rounds.json"  # in the store: how many episodes each round ended with
+SELECTION = "selection.json"  # which round's C the run ends with
 LIBRARIES = ("torch", "numpy", "gymnasium", "cma", "blosc2", "safetensors", "vizdoom", "envpool", "box2d")
 SHOWN_DIFFERENCES = 4
-CAME_LATER = {
-    "controller": {"categorical": False},
-    "gradient": gradient.CAME_LATER,
-    "guards": {"earlier": 0},
-    "memory": memory.CAME_LATER,
-    "rounds": {"evaluation_episodes": None},
-    "settle": dict.fromkeys(("hold_chance", "entropy", "learning_rate")),
-}  # settings, and what all was like before
 
 
 @dataclass(frozen=True)
@@ -72,6 +65,44 @@ class RunFolder:
         """Whether no round follows: what it ends with is what the run ends with."""
         return self.round == self.experiment.rounds.count
 
+    def episodes_by(self, number: int, uncollected: int | None = None) -> int:
+        """Real episodes in the store when the collecting of round `number` is done.
+
+        Where steps are asked for, only collecting tells how many; before it has, `uncollected` is returned, and without
+        one ReverieError is raised.
+        """
+        experiment = self.experiment
+        if not (experiment.collect.steps or (number and experiment.rounds.steps)):
+            return experiment.collect.episodes + number * experiment.rounds.episodes
+        file = self.rollouts / COUNTS
+        counts = read_object(file, "run `reverie collect` again") if file.exists() else {}
+        count = counts.get(str(number))
+        if count is None and uncollected is not None:
+            return uncollected
+        if type(count) is not int:
+            raise ReverieError(
+                f"round {number} of {self.path} is not collected; run `reverie collect {self.path}` first"
+            )
+        return count
+
+    def note_episodes(self, number: int, count: int) -> None:
+        """Write down how many episodes are in the store when the collecting of round `number` is done."""
+        file = self.rollouts / COUNTS
+        counts = read_object(file, "run `reverie collect` again") if file.exists() else {}
+        if counts.get(str(number)) != count:
+            write_json(file, counts | {str(number): count})
+
+    @property
+    def chosen(self) -> RunFolder:
+        """The run as the round sees it whose C it ends with; an earlier round of a run stays what it is."""
+        file = self.path / SELECTION
+        if not (self.is_last and self.round and file.exists()):
+            return self
+        number = read_object(file, "remove the file and run the same command again").get("chosen")
+        if type(number) is not int or not 0 <= number <= self.round:
+            raise DamagedFileError(f"{file} has chosen {number!r:.50}, expected 0 to {self.round}; remove the file")
+        return self.at(number)
+
     @property
     def scored_episodes(self) -> int:
         """How many episodes this round's C is scored over."""
@@ -100,34 +131,23 @@ class RunFolder:
 
     @property
     def members(self) -> tuple[Path, ...]:
-        """The folders of the Ms beside the first, where guards ask for several."""
-        return tuple(self.memory / f"member-{number}" for number in range(1, self.experiment.guards.members))
-
-    @property
-    def earlier(self) -> tuple[Path, ...]:
-        """The folders of the Ms of earlier rounds that take turns with this round's, where guards ask for them."""
-        first = max(0, self.round - self.experiment.guards.earlier)
-        return tuple(self.at(number).memory for number in range(first, self.round))
+        """The folders of the Ms beside the first, where the dream has an ensemble."""
+        return tuple(self.memory / f"member-{number}" for number in range(1, self.experiment.dream.ensemble_size))
 
     @property
     def controller(self) -> Path:
-        """The evolution of C: CMA-ES states, metrics, the best parameters."""
+        """C's training: a folder for each phase, and the best parameters."""
         return self._folder(self.round) / "controller"
 
     @property
-    def gradient(self) -> Path:
-        """What C learned by gradients: checkpoints of it and of its critic, metrics."""
-        return self._folder(self.round) / "gradient"
+    def phases(self) -> list[Planned]:
+        """The phases of C's training in this round."""
+        return planned(self.experiment.phases, self.experiment.methods, self.round, self.experiment.rounds.count)
 
     @property
-    def settle(self) -> Path:
-        """What C learned in the dream of the last round after that, on other terms: checkpoints and metrics."""
-        return self._folder(self.round) / "settle"
-
-    @property
-    def finetune(self) -> Path:
-        """What C learned in the real world by gradients, in the last round: checkpoints and metrics."""
-        return self._folder(self.round) / "finetune"
+    def phase_folders(self) -> list[Path]:
+        """Where they keep their checkpoints and metrics."""
+        return [phase.folder(self.controller) for phase in self.phases]
 
     @property
     def scores(self) -> Path:
@@ -228,16 +248,9 @@ def open_run(path: Path) -> RunFolder:
             f"run folder {path} has format {content.get('format')!r}, made by reverie {made_by}; reverie "
             f"{reverie.__version__} reads format {FORMAT}: use that version or start again in another folder"
         )
-    settings = with_defaults(Experiment, content["experiment"], deep=False)  # what a run lacks was not there yet
-    for section, before in CAME_LATER.items():
-        if isinstance(settings, dict) and isinstance(settings.get(section), dict):
-            settings[section] = before | settings[section]
-    experiment = from_json(Experiment, settings, f"{config}: ")
-    if content.pop("digest", digest_of(content)) != digest_of(content):  # runs of before had none
-        raise DamagedFileError(
-            f"{config} was altered: its content does not match its digest; restore it from a copy, or take its digest "
-            "out where it was meant to be edited"
-        )
+    if content.pop("digest", None) != digest_of(content):
+        raise DamagedFileError(f"{config} was altered: its content does not match its digest; restore it from a copy")
+    experiment = from_json(Experiment, content["experiment"], f"{config}: ")
     return RunFolder(path, experiment, experiment.rounds.count)
 
 
@@ -257,7 +270,7 @@ def _reopen(path: Path, experiment: Experiment) -> RunFolder:
     found = open_run(path)
     if found.round < experiment.rounds.count and found.experiment == _with_rounds(experiment, found.round):
         return _extended(found, experiment)
-    changed = list(differences(to_json(found.experiment), to_json(experiment)))
+    changed = list(differences(_told(found.experiment), _told(experiment)))
     if changed:
         more = len(changed) - SHOWN_DIFFERENCES
         shown = "; ".join(changed[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
@@ -266,6 +279,11 @@ def _reopen(path: Path, experiment: Experiment) -> RunFolder:
             f"repeat the command it was made with, or choose another run folder"
         )
     return found
+
+
+def _told(experiment: Experiment) -> dict[str, Any]:
+    """The settings for a reader: phases as words."""
+    return to_json(experiment) | {"phases": [phase.word() for phase in experiment.phases]}
 
 
 def _with_rounds(experiment: Experiment, count: int) -> Experiment:
@@ -278,18 +296,13 @@ def _extended(run: RunFolder, experiment: Experiment) -> RunFolder:
         raise ReverieError(
             f"{run.reproduced} holds a table of the run as it ended after round {run.round}; move it away to add rounds"
         )
-    settle, finetune = run.experiment.settle, run.experiment.finetune
-    for what, updates in {
-        "settled in the dream": settle.updates,
-        "fine-tuned in the real world": finetune.updates,
-    }.items():
-        if updates:
-            raise ReverieError(
-                f"C of {run.path} has been {what} after round {run.round}, its last; choose another run folder for "
-                "more rounds"
-            )
+    if any(phase.rounds == "last" for phase in run.experiment.phases) and any(run.controller.glob("*/step-*.json")):
+        raise ReverieError(
+            f"C of {run.path} has been through phases of the last round; choose another run folder for more rounds"
+        )
     longer = RunFolder(run.path, experiment, run.round)
     with _lock(run.path):
+        (run.path / SELECTION).unlink(missing_ok=True)  # the C that it ends with is another's to be
         for score in (run.scores / f"{name}.json" for name in ("agent", "dream")):
             if score.exists():
                 longer.scores.mkdir(parents=True, exist_ok=True)
@@ -315,7 +328,7 @@ def _lock(path: Path) -> Iterator[None]:
     """Hold `path`/lock; the system gives it back when this process ends, however it ends."""
     try:
         file = os.open(
-            path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+            path / LOCK, os.O_RDWR | os.O_CREAT | NO_LINKS | CLOSED, 0o644
         )  # to write, as network file systems want it
     except OSError as error:
         raise ReverieError(f"cannot write in {path} ({error.strerror}); allow writing there") from None
@@ -328,7 +341,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _take(file: int, path: Path) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file, wait=False)
     except BlockingIOError:
         raise ReverieError(
             f"run folder {path} is in use by another process; wait for it, or choose another run folder"

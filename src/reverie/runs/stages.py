@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reverie.runs.opening import arena_of, collected, encoded, seen_by, under_guards
+import numpy as np
+
+from reverie.recipe.rounds import CURIOUS_POPULATION
 from reverie.runs.gather import report
+from reverie.runs.opening import collected, encoded, env_of, seen_by
 from reverie.runs.run_folder import RunFolder
 from reverie.runs.scoring import evaluate
 from reverie.runs.starting import start_of, start_params
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from reverie.memory.model import MDNRNN
-    from reverie.runs.driving import Driving
     from reverie.episodes.store import Store
+    from reverie.memory.model import MDNRNN
+    from reverie.play.env_spec import EnvSpec
+    from reverie.play.players import AgentFiles
     from reverie.vision.latents import Latents
     from reverie.vision.model import ConvVAE
-    from reverie.workers.pool import Workers
     from reverie.worlds.spec import ActionSpec
 
 ROUND = ("collect", "vision", "memory", "controller", "evaluate")  # each round before the last
@@ -31,49 +33,63 @@ __all__ = ["STAGES", "collect", "controller", "evaluate", "memory", "report", "v
 
 def collect(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 1: real episodes, into the store: from exploration policies, and from C in later rounds."""
-    from reverie.episodes.collect import collect as collect_episodes
     from reverie.episodes.store import Store
+    from reverie.play.collect import collect as collect_episodes
     from reverie.workers.pool import Workers
 
     experiment, number = run.experiment, run.round
     if experiment.data is not None and number == 0:
-        from reverie.runs.data import take_in
+        from reverie.runs.starting import take_in
 
         with run.timed("collect"):
             take_in(run)
         return
-    first = experiment.episodes_by(number - 1) if number else 0
-    players = _driving(run.at(number - 1)) if number else None
-    plan, curiosity = run.plan.collect, experiment.curiosity
-    curious = curiosity.population * curiosity.generations(plan.episodes) if number else 0
+    first = run.episodes_by(number - 1) if number else 0
+    players = _last_agent(run.at(number - 1)) if number else None
+    plan, store = run.plan.collect, Store(run.rollouts)
+    curious = CURIOUS_POPULATION * experiment.rounds.curious_generations if number else 0
+
+    def play(begin: int, episodes: int) -> None:
+        collect_episodes(
+            experiment.world,
+            store,
+            replace(plan, episodes=episodes),
+            experiment.seed,
+            pool,
+            round=number,
+            first=begin,
+            players=players,
+            files=players.files if players else (),
+        )
+
     with run.timed("collect"), Workers(workers) as pool:
         if curious < plan.episodes:
-            collect_episodes(
-                experiment.world,
-                Store(run.rollouts),
-                replace(plan, episodes=plan.episodes - curious),
-                experiment.seed,
-                pool,
-                round=number,
-                first=first,
-                players=players,
-                files=players.files if players else (),
-            )
+            play(first, plan.episodes - curious)
         if curious:
-            from reverie.runs.exploring import explore
+            from reverie.runs.curiosity import explore
 
-            explore(run, run.at(number - 1), Store(run.rollouts), first + plan.episodes - curious, pool)
+            explore(run, run.at(number - 1), store, first + plan.episodes - curious, pool)
+        count = plan.episodes
+        while more := _missing_episodes(store, first, count, plan.steps):
+            play(first + count, more)
+            count += more
+        run.note_episodes(number, first + count)
+
+
+def _missing_episodes(store: Store, first: int, count: int, steps: int) -> int:
+    """How many more episodes are to follow the `count` from index `first` on, to come by `steps`."""
+    played = [entry.steps for entry in store.entries if first <= entry.index < first + count]
+    missing = steps - sum(played)
+    return max(0, math.ceil(missing / (sum(played) / len(played))))
 
 
 def vision(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 2: train V on the store's frames, then encode every frame that is not encoded yet."""
-    from reverie.hardware import pin_threads
     from reverie.vision.encode import encode_store
     from reverie.vision.train import load_vision
     from reverie.worlds.registry import world_spec
 
     store, trains = collected(run), run.round == 0 or run.experiment.rounds.vision_updates > 0
-    pin_threads()
     model = _train_vision(run, store, device) if trains else load_vision(run.vision)
     mirror = world_spec(run.experiment.world).actions if run.experiment.mirror else None
     with run.timed("encode"):
@@ -82,19 +98,18 @@ def vision(run: RunFolder, workers: int | str, device: str = "auto") -> None:
 
 def memory(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 3: train M on the latents."""
-    from reverie.hardware import pin_threads, resolve_device
+    from reverie.hardware import resolve_device
     from reverie.memory.train import train_memory
     from reverie.workers.seeds import training_seeds
     from reverie.worlds.registry import world_spec
 
     where, start = resolve_device(device), start_of(run, run.memory)
     latents, actions = encoded(run), world_spec(run.experiment.world).actions
-    pin_threads()
     with run.timed("memory"):
         model = start.memory if start else None
         if run.round and model is not None and not run.experiment.rounds.vision_updates:
             _note_fresh_losses(run, model, latents, actions)
-        dropout = run.experiment.guards.dropout
+        dropout = run.experiment.dream.dropout
         train_memory(run.plan.memory, latents, actions, run.memory, run.seed, where, model, dropout)
         for number, folder in enumerate(run.members, start=1):
             (seed,) = training_seeds(run.seed, "member", number, count=1)
@@ -103,39 +118,23 @@ def memory(run: RunFolder, workers: int | str, device: str = "auto") -> None:
 
 
 def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None:
-    """Stage 4: C learns by gradients, in the dream and then in the world, where it is to, and is evolved in either."""
-    from reverie.learning.cmaes import evolve
-    from reverie.learning.gradient import learned
+    """Stage 4: C goes through its phases, in the dream and in the world."""
+    from reverie.controller.file import save_controller
+    from reverie.learning.phases import BEST_FILE, Phase
+    from reverie.learning.train import train_controller
+    from reverie.play.loop import Limits
     from reverie.workers.pool import Workers
 
-    arena, params = arena_of(run), start_params(run)
-    with run.timed("controller"):
-        if run.plan.gradient.updates:
-            dream = under_guards(run, arena_of(run, "dream"))
-            params = learned(run.plan.gradient, dream, run.gradient, run.seed, params)
-        settle = run.experiment.settle
-        if run.is_last and settle.updates:
-            dream = under_guards(run, arena_of(run, "dream"))
-            params = learned(settle.of(run.plan.gradient), dream, run.settle, run.seed, params)
-        with Workers(workers) as pool:
-            if run.is_last and run.experiment.finetune.updates:
-                params = _finetuned(run, pool, params)
-            evolve(run.plan.evolution, under_guards(run, arena), run.controller, run.seed, pool, params)
+    def open_env(phase: Phase, limits: Limits) -> EnvSpec:
+        return env_of(run, phase.place, learns=True, limits=limits)
 
-
-def _finetuned(run: RunFolder, pool: Workers, params: np.ndarray | None) -> np.ndarray:
-    """C's parameters after it learned in the real world, from those that the dream left."""
-    from reverie.learning.finetune import finetune
-
-    experiment = run.experiment
-    place = (arena_of(run, "world"), run.finetune, run.seed, pool)
-    return finetune(
-        experiment.finetune,
-        experiment.gradient,
-        *place,
-        start=params,
-        learned=run.settle if experiment.settle.updates else run.gradient,
-    )
+    with run.timed("controller"), Workers(workers) as pool:
+        start = start_params(run)
+        params = train_controller(run.phases, open_env, run.controller, run.seed, pool, start)
+        shape = env_of(run, "world").controller_shape()
+        save_controller(
+            run.controller / BEST_FILE, shape, np.zeros(shape.parameter_count) if params is None else params
+        )
 
 
 def _member_start(run: RunFolder, number: int, folder: Path) -> MDNRNN | None:
@@ -148,13 +147,13 @@ def _member_start(run: RunFolder, number: int, folder: Path) -> MDNRNN | None:
     return load_memory(run.at(run.round - 1).members[number - 1]) if run.round else start.memory
 
 
-def _driving(run: RunFolder) -> Driving:
+def _last_agent(run: RunFolder) -> AgentFiles:
     """The agent that a round ended with, as a player."""
-    from reverie.learning.cmaes import BEST_FILE
-    from reverie.runs.driving import Driving
+    from reverie.learning.phases import BEST_FILE
+    from reverie.play.players import AgentFiles
 
-    memory = run.memory if run.experiment.controller.features != "z" else None
-    return Driving(run.vision, memory, run.controller / BEST_FILE, run.experiment.rounds.noise)
+    memory = run.memory if run.experiment.controller.needs_memory else None
+    return AgentFiles(run.vision, memory, run.controller / BEST_FILE, run.experiment.rounds.epsilon)
 
 
 def _note_fresh_losses(run: RunFolder, model: MDNRNN, latents: Latents, actions: ActionSpec) -> None:
@@ -166,7 +165,7 @@ def _note_fresh_losses(run: RunFolder, model: MDNRNN, latents: Latents, actions:
     from reverie.memory.train import losses_on
     from reverie.runs.rounds import FRESH_FILE
 
-    first, last = (run.experiment.episodes_by(number) for number in (run.round - 1, run.round))
+    first, last = (run.episodes_by(number) for number in (run.round - 1, run.round))
     fresh = [entry.index for entry in latents.entries if first <= entry.index < last and entry.steps > 0]
     run.memory.mkdir(parents=True, exist_ok=True)
     write_json(run.memory / FRESH_FILE, losses_on(model, latents, actions, run.seed, fresh))
@@ -174,7 +173,7 @@ def _note_fresh_losses(run: RunFolder, model: MDNRNN, latents: Latents, actions:
 
 def _train_vision(run: RunFolder, store: Store, device: str) -> ConvVAE:
     from reverie.hardware import resolve_device
-    from reverie.episodes.batches import FrameBatches
+    from reverie.vision.batches import FrameBatches
     from reverie.vision.train import train_vision
 
     config, start = run.plan.vision, start_of(run, run.vision)

@@ -1,4 +1,4 @@
-"""A run that begins at weights that are there: `reverie run WORLD --from pretrained`, or NAME, or RUN.
+"""A run that begins at what is there: weights (`--from pretrained`, or NAME, or RUN), episodes (`--data minari:NAME`).
 
 V and M have to fit. C is tiny: where the run asks for one of another shape, it begins anew on that V and M.
 """
@@ -10,24 +10,24 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reverie.agents.trained import Trained
 from reverie.errors import ReverieError
+from reverie.progress import announce
 from reverie.recipe.experiment import Experiment
-from reverie.runs.opening import trained_in
+from reverie.runs.opening import open_shipped, open_trained, trained_in
 from reverie.runs.run_folder import RunFolder
 from reverie.settings import differences, to_json
-from reverie.runs.shipped import open_shipped, open_trained
-from reverie.agents.trained import Trained
-from reverie.progress import announce
 from reverie.worlds.registry import world_spec
 
 if TYPE_CHECKING:
     import numpy as np
 
+MINARI = "minari:"
 PRETRAINED = "pretrained"  # the agent that comes with Reverie under the name of the run's world
 
 # the settings that the weights' shapes depend on
 SIZES = {
-    "vision": ("latent_size",),
+    "vision": ("latent_size", "centred"),
     "memory": (
         "latent_size",
         "action_size",
@@ -37,10 +37,12 @@ SIZES = {
         "done_head",
         "reward_head",
         "action_head",
+        "residual",
+        "end_reward",
     ),
 }
-SHAPE = ("kind", "features", "hidden_size", "bias", "categorical")  # of C, which begins anew where it has another
-GROWS = ("outlook",)  # of M: where the weights have another, it begins anew and the rest is taken over
+SHAPE = ("inputs", "hidden_size", "bias", "categorical")  # of C, which begins anew where it has another
+GROWS = ("survival_head",)  # of M: where the weights have another, that head begins anew and the rest is taken over
 MORE = ("restart_input", "done_head", "reward_head", "action_head")  # of M: a run that asks for none can have them
 
 
@@ -63,11 +65,11 @@ def starting_from(experiment: Experiment, source: str) -> Experiment:
             f"the weights of {source} do not fit this run ({'; '.join(misfits)}); "
             "set the run's sizes to those, or begin at other weights"
         )
-    asked = experiment.memory.outlook
-    if experiment.controller.sees_outlook and not experiment.memory.updates and there.outlook != asked:
+    asked = experiment.memory.survival_head
+    if "survival" in experiment.controller.inputs and not experiment.memory.updates and there.survival_head != asked:
         raise ReverieError(
-            f"memory.updates is 0, and C is to see an outlook of {asked}, which the M of {source} has not learned "
-            f"(it has {there.outlook}); let M learn, or set memory.outlook to that"
+            f"memory.updates is 0, and C is to see a survival head of {asked}, which the M of {source} has not learned "
+            f"(it has {there.survival_head}); let M learn, or set memory.survival_head to that"
         )
     return replace(experiment, start_from=source, start_digest=start.digest())
 
@@ -99,7 +101,7 @@ def start_params(run: RunFolder) -> np.ndarray | None:
 
     Says so where it begins anew because that of `--from` has another shape. Raises as `start_of`.
     """
-    start = start_of(run, run.controller)
+    start = start_of(run, run.phase_folders[0] if run.phases else run.controller)
     if start is None:
         return None
     there, asked = (_sizes(experiment, {"controller": SHAPE}) for experiment in (start.experiment, run.experiment))
@@ -117,3 +119,34 @@ def _open(source: str, world: str) -> Trained:
 def _sizes(experiment: Experiment, of: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:
     settings = to_json(experiment)
     return {section: {name: settings[section][name] for name in names} for section, names in of.items()}
+
+
+def learning_from(experiment: Experiment, source: str) -> Experiment:
+    """The experiment whose first pass takes the episodes of `source` in place of playing the world."""
+    from reverie.episodes.minari_data import minari_size
+
+    episodes, digest = minari_size(minari_name(source))
+    collect = replace(experiment.collect, episodes=episodes, steps=0)
+    return replace(experiment, collect=collect, data=source, data_digest=digest)
+
+
+def take_in(run: RunFolder) -> None:
+    """Fill the run's store with the episodes of its data; raises ReverieError where they have changed since."""
+    from reverie.episodes.minari_data import import_minari, minari_size
+    from reverie.episodes.store import Store
+
+    assert run.experiment.data is not None
+    name = minari_name(run.experiment.data)
+    if minari_size(name)[1] != run.experiment.data_digest:
+        raise ReverieError(
+            f"{run.path} was made to learn from {run.experiment.data}, which has changed since; "
+            "restore it, or choose another run folder"
+        )
+    import_minari(name, Store(run.rollouts), world_spec(run.experiment.world))
+
+
+def minari_name(source: str) -> str:
+    """NAME of "minari:NAME"."""
+    if not source.startswith(MINARI) or source == MINARI:
+        raise ReverieError(f"--data is {source!r}; expected minari:NAME, a Minari data set on this machine")
+    return source.removeprefix(MINARI)

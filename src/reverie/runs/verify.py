@@ -9,20 +9,19 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from reverie.agents.card import CARD, faults, read_card
 from reverie.controller.file import load_controller
+from reverie.episodes.store import Problem, Store
 from reverie.errors import ReverieError
 from reverie.evaluation.score import Score
-from reverie.learning.cmaes import BEST_FILE
 from reverie.files.atomic import read_json
 from reverie.files.checkpoint import load_arrays, load_checkpoint
 from reverie.files.metrics import read_metrics
-from reverie.agents.card import CARD, faults, read_card
-from reverie.recipe.curiosity import CURIOSITY_FILE
+from reverie.learning.phases import BEST_FILE
+from reverie.recipe.rounds import CURIOSITY_FILE
+from reverie.runs.opening import export_at, remedy_for, whole_latents
 from reverie.runs.rounds import FRESH_FILE, fresh_losses
-from reverie.runs.opening import whole_latents
-from reverie.runs.run_folder import CONFIG, TIMINGS, VERSIONS, RunFolder, open_run
-from reverie.runs.shipped import export_at, remedy_for
-from reverie.episodes.store import Problem, Store
+from reverie.runs.run_folder import CONFIG, COUNTS, SELECTION, TIMINGS, VERSIONS, RunFolder, open_run
 from reverie.vision.latents import Latents, read_part
 
 NAMED_FILE = re.compile(r"(.+?/[^/ ]+\.(?:safetensors|jsonl?)):? (.*)")
@@ -59,17 +58,19 @@ def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
     for number in range(run.experiment.rounds.count + 1):
         yield from _round_checks(run.at(number))
     for row in sorted(run.reproduced.glob("*/")):
-        for folder in (row / "memory", row / "gradient", row / "controller"):
+        for folder in (row / "memory", *sorted((row / "controller").glob("*/"))):
             yield _each(folder, "step-*.json", load_checkpoint)
             yield _each(folder, "metrics.jsonl", read_metrics)
         yield _each(row / "controller", BEST_FILE, load_controller)
         yield _each(row / "scores", "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
+    yield _each(run.path, SELECTION, lambda file: run.chosen)
+    yield _each(run.rollouts, COUNTS, lambda file: run.at(0).episodes_by(0))
     yield _each(run.path, VERSIONS, lambda file: run.versions)
     yield _each(run.path, TIMINGS, lambda file: run.timings)
 
 
 def _round_checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
-    for folder in (run.vision, run.memory, *run.members, run.gradient, run.settle, run.finetune, run.controller):
+    for folder in (run.vision, run.memory, *run.members, *run.phase_folders):
         yield _each(folder, "step-*.json", load_checkpoint)
         yield _each(folder, "metrics.jsonl", read_metrics)
     for kind in ("part-*.safetensors", "mirrored-*.safetensors"):

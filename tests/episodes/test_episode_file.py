@@ -6,7 +6,7 @@ import blosc2
 import numpy as np
 import pytest
 
-from reverie.episodes.chunks import CHUNK_FRAMES, FRAME_BYTES, chunk_count, compress, decompress_into
+from reverie.episodes.episode_file import CHUNK_FRAMES, FRAME_BYTES, chunk_count, compress, decompress_into
 from reverie.errors import DamagedFileError
 
 from .episodes import make_episode
