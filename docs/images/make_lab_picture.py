@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from reverie.lab.opening import lab_source
 
 from reverie.lab.bundle import write_lab
-from reverie.lab.opening import lab_source
 from reverie.lab.server import serving
 
 if TYPE_CHECKING:

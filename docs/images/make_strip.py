@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
 from reverie.learning.arena import open_dream
+
 from reverie.report.pictures import strip
 from reverie.report.recording import record_dream, record_world
 from reverie.runs.opening import arena_of, load_agent
