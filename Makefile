@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check browser fuzz chaos soak
+.PHONY: help setup run test check docs browser fuzz chaos soak
 
 help:
 	@echo "make run    set up, then learn Doom's world, train in the dream, score in the game (about 15 minutes)"
 	@echo "make test   set up, then every check: format, lint, types, tests"
+	@echo "make docs   build the documentation as a site, site/index.html"
 	@echo "make browser  install Debian's Chromium, which the tests of the lab drive where they find it"
 	@echo "make fuzz   10,000 mutated files for the readers; make chaos   200 kill -9 and other faults (minutes each)"
 	@echo "make soak   two hours of evolving, memory and file descriptors watched"
@@ -19,7 +20,7 @@ setup: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[all,docs,dev]'
 	touch $@
 
 run: setup
@@ -28,10 +29,13 @@ run: setup
 test: setup check
 
 check:
-	$(BIN)/ruff format --check src tests docs/images
-	$(BIN)/ruff check src tests docs/images
+	$(BIN)/ruff format --check src tests examples docs
+	$(BIN)/ruff check src tests examples docs
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 fuzz: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --cases 10000

@@ -1,4 +1,4 @@
-"""What many cores bring: the real schedule of workers/schedule.py over simulated workers. docs/performance.md
+"""What many cores bring: the real schedule of workers/schedule.py over simulated workers. docs/notebook/measurements.md
 
 python benchmarks/cluster.py docs/images/cluster.png
 
@@ -145,7 +145,7 @@ def _fate(search: Search, machine: Machine, rng: np.random.Generator) -> tuple[f
     return (dies, "dies") if dies < seconds else (seconds, "ends")
 
 
-# seconds from docs/performance.md: dreams at 256 and 64 rows, cars at 32 and 16 side by side
+# seconds from docs/notebook/measurements.md: dreams at 256 and 64 rows, cars at 32 and 16 side by side
 DREAM = Search("Doom's dream", row_s=8.2e-6, step_s=42e-6, side_by_side=256, steps=800, spread=0.8)
 WORLD = Search("the car's world", row_s=0.70e-3, step_s=2.2e-3, side_by_side=32, steps=1000, spread=0.0, parameters=867)
 SEARCHES = {
@@ -157,7 +157,7 @@ SEARCHES = {
 
 
 def main(picture: str) -> None:
-    """Print the table of docs/performance.md and draw its figure."""
+    """Print the table of docs/notebook/measurements.md and draw its figure."""
     import matplotlib
 
     matplotlib.use("Agg")

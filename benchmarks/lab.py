@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+from reverie.lab.opening import lab_source
 
 from reverie.lab.bundle import write_lab
-from reverie.lab.opening import lab_source
 from reverie.lab.server import serving
 
 WARM_UP, STEPS = 50, 300

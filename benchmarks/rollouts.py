@@ -1,4 +1,4 @@
-"""Figures of docs/collect.md: collecting, codecs on real frames, batches from the disk.
+"""Figures of docs/notebook/measurements.md: collecting, codecs on real frames, batches from the disk.
 
 python benchmarks/rollouts.py doom 100 --policies held long-held sweep
 python benchmarks/rollouts.py carracing 32 --policies random-network brownian
@@ -15,13 +15,13 @@ from pathlib import Path
 
 import blosc2
 import numpy as np
-
-from reverie.hardware import core_count
 from reverie.episodes.batches import FrameBatches
 from reverie.episodes.chunks import FRAME_BYTES
-from reverie.episodes.collect import collect
+
 from reverie.episodes.config import CollectConfig
 from reverie.episodes.store import Store
+from reverie.hardware import core_count
+from reverie.play.collect import collect
 from reverie.workers.pool import Workers
 
 CODEC_EPISODES = 4

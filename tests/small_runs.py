@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,39 +9,34 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FIRST_SETTINGS: dict[str, list[str]] = json.loads((ROOT / "tests" / "first_settings.json").read_text())
-"""The names, by section, of the settings that runs have had since their format is what it is; never add to them."""
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "REVERIE_QUIET": "0", "COLUMNS": "80"}
 
-# 66 episodes are two parts of latents; 15 windows of M are an epoch; a generation is two tasks
+# 66 episodes are two parts of latents; 15 windows of M are an epoch; a generation is two tasks, one of 16 candidates
 SMALL = {
     "collect.episodes": 66,
     "collect.max_steps": 8,
     "vision.batch_size": 8,
     "vision.updates": 6,
-    "vision.log_every": 1,
-    "vision.checkpoint_every": 2,
     "memory.hidden_size": 8,
     "memory.batch_size": 4,
-    "memory.window": 8,
+    "memory.sequence_length": 8,
     "memory.updates": 12,
-    "memory.log_every": 1,
-    "memory.checkpoint_every": 4,
-    "dream.max_steps": 20,
-    "evolution.population": 4,
-    "evolution.rollouts": 2,
-    "evolution.shard": 2,
-    "evolution.generations": 3,
-    "evolution.rescore_every": 2,
-    "evolution.rescore_rollouts": 4,
+    "phases": "ppo:dream:3 ppo:world:2:all:num_envs=3 cmaes:dream:3",
+    "ppo.num_envs": 6,
+    "ppo.num_steps": 4,
+    "cmaes.population": 18,
+    "cmaes.episodes": 1,
+    "cmaes.rescore_every": 2,
+    "cmaes.rescore_episodes": 4,
     "evaluation_episodes": 12,
 }
+PHASES = ("1-ppo-dream", "2-ppo-world", "3-cmaes-dream")  # their folders
 
 
 def settings(**changes: object) -> list[str]:
     """The words of the small run's settings; `vision__updates=3` changes one."""
     changed = SMALL | {name.replace("__", "."): value for name, value in changes.items()}
-    return [part for name, value in changed.items() for part in (f"--{name}", str(value))]
+    return [part for name, value in changed.items() for part in (f"--{name}", *str(value).split())]
 
 
 def small_run(folder: Path, **changes: object) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -77,7 +78,7 @@ print(torch.get_num_threads(), os.environ["OMP_NUM_THREADS"], "MKL_NUM_THREADS" 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gpu", "unknown device 'gpu'; expected auto, cpu or cuda"),
+        ("gpu", "unknown device 'gpu'; expected auto or cpu"),
         ("cuda", "device 'cuda' was asked for, but no CUDA device is available; use --device cpu"),
     ],
 )
@@ -102,3 +103,31 @@ def test_memory_that_was_freed_is_kept() -> None:
         for mode in ("keep", "give back")
     ]
     assert faults[0] < 100 < faults[1]  # 64 MB are 16,384 pages of 4 kB, or 32 of 2 MB
+
+
+QUOTAS = [
+    ({"cpu.max": "100000 100000"}, 1),
+    ({"cpu.max": "150000 100000"}, 2),
+    ({"cpu.max": "max 100000"}, 16),
+    ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2),
+    ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 16),
+    ({}, 16),
+]
+
+
+@pytest.mark.parametrize(("files", "cores"), QUOTAS)
+def test_a_containers_quota_counts(
+    files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert core_count() == cores
+
+
+@pytest.mark.parametrize(("words", "threads"), [("4,2", 4), (" 3", 3), ("0", None), ("-1", None), ("many", None)])
+def test_threads_as_openmp_takes_them(words: str, threads: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", words)
+    assert thread_count() == (threads or core_count())

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 import reverie
+from reverie.dream.env import dream_vector_env
+from reverie.dream.starts import Starts
 from reverie.evaluation.score import Score
 from reverie.files.atomic import read_json
 from reverie.hardware import single_thread
+from reverie.memory.config import MemoryConfig
+from reverie.memory.model import MDNRNN
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +57,7 @@ def test_a_dream_is_a_world_of_features(finished: Path) -> None:
     assert isinstance(dream, gym.vector.VectorEnv)
     features, _ = dream.reset(seed=2)
     assert features.shape == (5, 8 + 8)  # z and h
-    assert dream.dream_config.temperature == 1.3
+    assert dream.env.temperature == 1.3
     assert dream.render()[0].shape == (64, 64, 3)
     features, rewards, *_ = dream.step(np.zeros((5, 1), np.float32))
     assert np.isfinite(features).all()
@@ -96,7 +100,7 @@ def test_an_agent_is_scored_in_its_dream(finished: Path) -> None:
         ),
         (
             lambda run: reverie.dream(run, temperature=-1.0),
-            "dream temperature is -1.0; expected a finite number above 0",
+            "dream.temperature is -1.0, expected a finite number above 0",
         ),
     ],
 )
@@ -106,9 +110,21 @@ def test_what_is_wrong_is_said_in_one_line(call: object, message: str, finished:
         call(finished)
 
 
-def test_a_dream_of_another_run_does_not_pass_for_its_own(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent, dream = reverie.load(finished), reverie.dream(finished)
-    dream.single_observation_space = gym.spaces.Box(-1, 1, (9,))
+def test_a_dream_of_another_run_does_not_pass_for_its_own(finished: Path) -> None:
+    agent = reverie.load(finished)
+    other = dream_vector_env(
+        MDNRNN(MemoryConfig(latent_size=6, action_size=1, hidden_size=7, reward_head=True)),
+        Starts(np.zeros((1, 6), np.float32), np.zeros((1, 6), np.float32)),
+        agent.spec,
+    )
     with pytest.raises(reverie.ReverieError) as error:
-        reverie.evaluate(agent, dream)
-    assert str(error.value) == "the dream gives features (9,) and the agent reads (16,); take both from one run"
+        reverie.evaluate(agent, other)
+    assert str(error.value) == "the dream gives z and h of (6, 7) and the agent reads (8, 8); take both from one run"
+
+
+def test_the_dreams_room_does_not_take_the_place_of_the_function() -> None:
+    import reverie.dream.engine
+    import reverie.runs.opening
+
+    assert callable(reverie.dream)
+    assert reverie.dream.__module__ == "reverie.interface"

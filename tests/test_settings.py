@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from reverie.errors import ReverieError
+from reverie.learning.phases import Phase
 from reverie.recipe.experiment import PRESETS, Experiment
 from reverie.recipe.presets import make_experiment
-from reverie.recipe.rounds import RoundsConfig
-from reverie.settings import differences, from_json, setting_types, to_json, with_changes, with_defaults
-from reverie.vision.config import VisionConfig
+from reverie.settings import differences, from_json, setting_types, to_json, with_changes
 
 TINY = make_experiment("tiny", "tiny")
 
@@ -34,43 +33,35 @@ def test_an_experiment_comes_back_from_json(world: str, preset: str) -> None:
         (["--vision.updates=7"], {"vision": {"updates": 7}}),
         (["--vision.learning-rate", "1e-5"], {"vision": {"learning_rate": 1e-5}}),
         (["--vision.learning_rate", "1"], {"vision": {"learning_rate": 1.0}}),
-        (["--vision.final_learning_rate", "none"], {"vision": {"final_learning_rate": None}}),
+        (["--vision.min_lr", "none"], {"vision": {"min_lr": None}}),
         (["--vision.pixel_weight", "none"], {"vision": {"pixel_weight": "none"}}),  # a name here, not nothing
-        (["--evolution.max_steps", "50"], {"evolution": {"max_steps": 50}}),
-        (["--evolution.max_steps", "None"], {"evolution": {"max_steps": None}}),
+        (["--cmaes.max_steps", "50"], {"cmaes": {"max_steps": 50}}),
+        (["--cmaes.max_steps", "None"], {"cmaes": {"max_steps": None}}),
         (["--controller.bias", "False"], {"controller": {"bias": False}}),
         (["--collect.policies", "held", "sweep"], {"collect": {"policies": ("held", "sweep")}}),
         (["--evaluation_episodes", "3"], {"evaluation_episodes": 3}),
-        (["--memory.window", "9", "--memory.window", "8"], {"memory": {"window": 8}}),
+        (["--memory.survival_head", "2", "4"], {"memory": {"survival_head": (2, 4)}}),
+        (["--memory.survival_head", "2", "--memory.survival_head", "none"], {}),
         (
-            ["--vision.latent_size", "4", "--memory.latent_size", "4"],
-            {"vision": {"latent_size": 4}, "memory": {"latent_size": 4}},
+            ["--phases", "ppo:dream:4:first", "cmaes:world:3:last:max_steps=9"],
+            {"phases": (Phase("ppo", "dream", 4, "first"), Phase("cmaes", "world", 3, "last", (("max_steps", 9),)))},
         ),
+        (["--memory.sequence_length", "9", "--memory.sequence_length", "8"], {"memory": {"sequence_length": 8}}),
+        (["--vision.latent_size", "4"], {"vision": {"latent_size": 4}}),  # memory.latent_size follows
     ],
 )
 def test_words_change_the_settings_that_they_name_and_no_other(words: list[str], changed: dict[str, Any]) -> None:
     expected = TINY
     for section, change in changed.items():
         whole = replace(getattr(expected, section), **change) if isinstance(change, dict) else change
-        expected = (
-            replace(expected, **{section: whole}) if section not in ("vision", "memory") else _both(expected, changed)
-        )
+        expected = replace(expected, **{section: whole})
     assert with_changes(TINY, words) == expected
 
 
-def _both(experiment: Experiment, changed: dict[str, Any]) -> Experiment:
-    """V and M at once, for their latent sizes must agree."""
-    return replace(
-        experiment,
-        vision=replace(experiment.vision, **changed.get("vision", {})),
-        memory=replace(experiment.memory, **changed.get("memory", {})),
-    )
-
-
 def test_a_number_keeps_its_type() -> None:
-    assert isinstance(with_changes(TINY, ["--vision.final_learning_rate", "1"]).vision.final_learning_rate, float)
+    assert isinstance(with_changes(TINY, ["--vision.min_lr", "1"]).vision.min_lr, float)
     assert isinstance(with_changes(TINY, ["--dream.temperature", "2"]).dream.temperature, float)
-    assert isinstance(with_changes(TINY, ["--evolution.patience", "2"]).evolution.patience, int)
+    assert isinstance(with_changes(TINY, ["--cmaes.no-reward-timeout", "2"]).cmaes.no_reward_timeout, int)
 
 
 @pytest.mark.parametrize("value", [True, "3", 3.5, None, [3], {}])
@@ -98,14 +89,17 @@ def test_the_whole_must_be_an_object() -> None:
     assert str(error.value) == "a.json: the whole is [], expected an object of settings"
 
 
-def test_setting_types_names_every_leaf() -> None:
+DERIVED = ("memory.latent_size", "memory.action_size")
+
+
+def test_setting_types_names_every_leaf_that_is_not_derived() -> None:
     names = setting_types(Experiment)
 
     def leaves(data: dict[str, Any], path: str = "") -> list[str]:
         below = (leaves(v, f"{path}{k}.") if isinstance(v, dict) else [f"{path}{k}"] for k, v in data.items())
         return [name for names in below for name in names]
 
-    assert list(names) == leaves(to_json(TINY))
+    assert list(names) == [name for name in leaves(to_json(TINY)) if name not in DERIVED]
 
 
 def test_differences_come_in_the_order_of_the_settings() -> None:
@@ -122,19 +116,9 @@ def test_differences_come_in_the_order_of_the_settings() -> None:
     assert list(differences(before, before)) == []
 
 
-def test_what_came_later_takes_its_default_and_what_is_there_stays() -> None:
-    experiment = with_changes(make_experiment("doom", "quick"), ["--vision.change_weight", "7", "--rounds.count", "2"])
-    data = to_json(experiment)
-    del data["vision"]["change_weight"], data["rounds"]["noise"], data["mirror"], data["evolution"]
-    filled = with_defaults(Experiment, data)
-    assert "evolution" not in filled  # it has no default: the file is not whole
-    filled["evolution"] = to_json(experiment)["evolution"]
-    restored = from_json(Experiment, filled)
-    assert restored.vision == replace(experiment.vision, change_weight=VisionConfig().change_weight)
-    assert replace(restored, vision=experiment.vision) == experiment
-    del data["rounds"]
-    assert with_defaults(Experiment, data)["rounds"] == to_json(RoundsConfig())
-    assert with_defaults(Experiment, [1]) == [1]
-    shallow = with_defaults(Experiment, data, deep=False)
-    assert "rounds" in shallow
-    assert "change_weight" not in shallow["vision"]
+@pytest.mark.parametrize("value", [[3], [{"method": "ppo"}], ["ppo:dream:3"], {"method": "ppo"}])
+def test_phases_of_a_file_must_be_whole(value: Any) -> None:
+    data = to_json(TINY)
+    data["phases"] = value
+    with pytest.raises(ReverieError, match=r"^a\.json: phases "):
+        from_json(Experiment, data, "a.json: ")

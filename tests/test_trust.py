@@ -1,4 +1,4 @@
-"""docs/trust.md is true: the tests that it names are there, and what it says is not repeatable is not."""
+"""docs/explanation/repeatable.md is true: its tests are there, and what it says is not repeatable is not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reverie.vision.encode import encode_frames
 from reverie.vision.model import ConvVAE, fast_copy, initialise
 from tests.small_runs import ROOT
 
-PAGE = (ROOT / "docs" / "trust.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "repeatable.md").read_text()
 NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)
 
 

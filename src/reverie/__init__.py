@@ -6,6 +6,7 @@ score = reverie.evaluate(agent, reverie.make("doom", num_envs=8), episodes=100)
 
 from __future__ import annotations
 
+import reverie.dream  # noqa: F401 (now: imported later, the room would take the place of the function of its name)
 from reverie.errors import ReverieError
 from reverie.interface import dream, evaluate, load, make
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector import VectorEnv
+from torch import Tensor
 
 from reverie.controller.model import Controller
 from reverie.controller.senses import AgentState, Senses, features
 from reverie.errors import ReverieError
-from reverie.workers.seeds import generator, training_seeds
-from reverie.worlds.spec import WorldSpec
+from reverie.feature_env import FeatureVectorEnv, Observation, Place, Step
+from reverie.workers.seeds import generator
+from reverie.worlds.spec import FRAME_SHAPE, WorldSpec
 
 if TYPE_CHECKING:
     from reverie.memory.model import MDNRNN
     from reverie.vision.model import ConvVAE
 
-__all__ = ["Agent", "AgentState", "SeenWorld", "features"]
+__all__ = ["Agent", "AgentState", "FrameWorld", "SeenWorld", "features", "seen_vector_env"]
 
 
 class Agent:
@@ -54,92 +54,133 @@ class Agent:
 
     @torch.inference_mode()
     def act(
-        self, state: AgentState, frames: np.ndarray, noise: np.ndarray | None = None
+        self,
+        state: AgentState,
+        frames: np.ndarray,
+        noise: np.ndarray | None = None,
+        params: Tensor | None = None,
+        change: Callable[[np.ndarray], None] | None = None,
     ) -> tuple[np.ndarray, AgentState]:
-        """Actions float32 [n, A] on uint8 frames [n, 64, 64, 3], and the next state.
+        """Actions float32 [n, A] on uint8 frames [n, 64, 64, 3], and the next state: V sees, C acts, M follows.
 
-        noise: standard normal float32 [n, Nz], needed where z is sampled.
+        noise: standard normal float32 [n, Nz], needed where z is sampled; params [n, P]: a C for each row, in place of
+        the agent's own; change: alters the actions in place before they are taken
         """
         z = self.senses.see(frames, noise)
-        actions = self.controller.act(self.params, self.senses.features(state, z)[None])[0]
-        return actions.cpu().numpy(), self.senses.follow(state, z, actions)
+        features = self.senses.features(state, z)
+        if params is None:
+            acted = self.controller.act(self.params, features[None])[0]
+        else:
+            acted = self.controller.act(params.to(features.device), features[:, None])[:, 0]
+        actions = acted.cpu().numpy().copy()
+        if change is not None:
+            change(actions)
+        return actions, self.senses.follow(state, z, torch.from_numpy(actions).to(z.device))
 
 
-class SeenWorld(VectorEnv):
-    """A world of frames as a world of C's features, float32 [n, F]: what a dream is too.
+class FrameWorld:
+    """A world as a `FeatureEnv` that nobody looks at through V: `observe` gives its frames, uint8 [n, 64, 64, 3]."""
 
-    The noise of an episode's z is a function of (`seed`, the episode's own seed), so an episode is the same in any
-    sub-environment. Nothing resets by itself; a finished sub-environment waits for a reset, as in `WorldVectorEnv`.
+    place: Place = "world"
+    temperature: float | None = None
+
+    def __init__(self, world: VectorEnv) -> None:
+        self.world, self.num_envs = world, world.num_envs
+        self.spec: WorldSpec = world.unwrapped.world_spec  # type: ignore[attr-defined]
+        self._begun = False
+        self._slots = np.arange(world.num_envs)  # the sub-environment of each row
+        self._actions = np.zeros((world.num_envs, self.spec.actions.size), np.float32)
+        self.frames = np.zeros((world.num_envs, *FRAME_SHAPE), np.uint8)  # of each row
+        self.seeds = [0] * world.num_envs  # that each row's episode was begun with
+
+    def begin(self, rows: Tensor, seeds: Sequence[int]) -> None:
+        """Start the episodes of `seeds` in `rows` (int64 [k])."""
+        slots = self._slots[rows.numpy()]
+        mask, all_seeds = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, np.int64)
+        mask[slots], all_seeds[slots] = True, seeds
+        options = {"reset_mask": mask} if self._begun else None  # the first time all of them, as a VectorEnv asks
+        frames, infos = self.world.reset(seed=all_seeds.tolist(), options=options)  # type: ignore[arg-type]
+        self._begun = True
+        played = infos.get("seeds", all_seeds)
+        for row, slot in zip(rows.tolist(), slots.tolist(), strict=True):
+            self.seeds[row] = int(played[slot])
+        self.frames[rows.numpy()] = frames[slots]
+
+    def observe(self) -> Any:
+        """What is seen in every row."""
+        return self.frames
+
+    def step(self, actions: Tensor) -> Step:
+        """One step of every row with actions float32 [n, A]."""
+        self._actions[self._slots] = actions.numpy(force=True)
+        frames, rewards, terminated, truncated, infos = self.world.step(self._actions)
+        self.frames = frames[self._slots]
+        died = infos.get("died")
+        flags = [
+            None if flag is None else torch.from_numpy(flag[self._slots]) for flag in (terminated, truncated, died)
+        ]
+        assert flags[0] is not None
+        return Step(torch.from_numpy(rewards[self._slots]), flags[0], flags[1], flags[2])
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (int64 [k]) alone, in this order."""
+        self._slots, self.frames = self._slots[rows.numpy()], self.frames[rows.numpy()]
+        self.seeds = [self.seeds[row] for row in rows.tolist()]
+
+    def close(self) -> None:
+        """Close the world."""
+        self.world.close()
+
+
+class SeenWorld(FrameWorld):
+    """A world seen through V and M: what a dream is too.
+
+    The noise of an episode's z is a function of (`seed`, the episode's own seed), so an episode is the same in any row.
     """
 
-    def __init__(self, world: VectorEnv, senses: Senses, seed: int) -> None:
-        self.world, self.senses = world, senses
-        self.num_envs = world.num_envs
-        self.metadata = {"autoreset_mode": AutoresetMode.DISABLED}
-        self.single_action_space, self.action_space = world.single_action_space, world.action_space
-        self.single_observation_space = gym.spaces.Box(-np.inf, np.inf, (senses.feature_size,), np.float32)
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self._seed, self._resets = seed, 0
+    def __init__(self, world: VectorEnv, senses: Senses, seed: int = 0) -> None:
+        super().__init__(world)
+        self.senses, self._seed = senses, seed
         self._state = senses.initial(self.num_envs)
         self._z = torch.zeros(self.num_envs, senses.latent_size, device=senses.device)
         self._noise = [generator(seed, "z", 0)] * self.num_envs
-        self._live = np.zeros(self.num_envs, bool)
 
-    def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start episodes, in all sub-environments or where `options["reset_mask"]` (bool [n]) is true.
+    @torch.inference_mode()
+    def begin(self, rows: Tensor, seeds: Sequence[int]) -> None:
+        """Start the episodes of `seeds` in `rows` (int64 [k])."""
+        super().begin(rows, seeds)
+        for row, seed in zip(rows.tolist(), seeds, strict=True):
+            self._noise[row] = generator(self._seed, "z", seed)
+        index = rows.to(self.senses.device)
+        self._state = self._state.replaced(index, self.senses.initial(len(rows)))
+        self._z = self._z.index_copy(0, index, self._see(rows.tolist()))
 
-        seed: one for each sub-environment, or the first of n consecutive ones; None draws from the world's own root.
-        """
-        seeds = self._episode_seeds(seed)
-        frames, infos = self.world.reset(seed=seeds, options=options)  # type: ignore[arg-type]
-        mask = (options or {}).get("reset_mask")
-        mask = np.ones(self.num_envs, bool) if mask is None else np.asarray(mask)
-        for index in np.flatnonzero(mask):
-            self._noise[index] = generator(self._seed, "z", seeds[index])
-        self._state = self._state.restarted(mask)
-        self._live |= mask
-        self._see(frames, np.flatnonzero(mask))
-        return self._features(), infos
+    def observe(self) -> Observation:
+        """What C sees in every row."""
+        return Observation(self._z, self._state.memory, self.senses.expectation)
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One step of every live sub-environment with C's actions float32 [n, A]."""
-        live = np.flatnonzero(self._live)
-        frames, rewards, terminated, truncated, infos = self.world.step(actions)
-        self._follow(actions, live)
-        self._see(frames, live)
-        self._live &= ~(terminated | truncated)
-        return self._features(), rewards, terminated, truncated, infos
+    @torch.inference_mode()
+    def step(self, actions: Tensor) -> Step:
+        """One step of every row with C's actions float32 [n, A]."""
+        step = super().step(actions)
+        self._state = self.senses.follow(self._state, self._z, actions.to(self.senses.device))
+        self._z = self._see(range(len(self.frames)))
+        return step
 
-    def render(self) -> Any:
-        """The world's own picture."""
-        return self.world.render()
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (int64 [k]) alone, in this order."""
+        super().keep(rows)
+        index = rows.to(self.senses.device)
+        self._state, self._z = self._state.rows(index), self._z[index]
+        self._noise = [self._noise[row] for row in rows.tolist()]
 
-    def close_extras(self, **kwargs: Any) -> None:
-        """Close the world."""
-        self.world.close(**kwargs)
+    def _see(self, rows: Sequence[int]) -> Tensor:
+        noise = np.stack([self._noise[row].standard_normal(self.senses.latent_size, np.float32) for row in rows])
+        return self.senses.see(self.frames[list(rows)], noise)
 
-    def _episode_seeds(self, seed: int | Sequence[int | None] | None) -> list[int]:
-        self._resets += 1
-        drawn = training_seeds(self._seed, "reset", self._resets, count=self.num_envs)
-        if seed is None:
-            return drawn
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + index for index in range(self.num_envs)]
-        return [spare if given is None else int(given) for given, spare in zip(seed, drawn, strict=True)]
 
-    def _see(self, frames: np.ndarray, rows: np.ndarray) -> None:
-        if len(rows):
-            noise = [self._noise[row].standard_normal(self.senses.latent_size, np.float32) for row in rows]
-            z = self.senses.see(frames[rows], np.stack(noise))
-            self._z = self._z.index_copy(0, torch.as_tensor(rows, device=z.device), z)
-
-    def _follow(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        index = torch.as_tensor(rows, device=self.senses.device)
-        taken = torch.as_tensor(np.asarray(actions, np.float32)[rows], device=self.senses.device)
-        followed = self.senses.follow(self._state.rows(index), self._z[index], taken)
-        self._state = self._state.replaced(index, followed)
-
-    def _features(self) -> np.ndarray:
-        return self.senses.features(self._state, self._z).cpu().numpy()
+def seen_vector_env(world: VectorEnv, senses: Senses, seed: int = 0) -> FeatureVectorEnv:
+    """A world seen through V and M as a VectorEnv of C's features, with the resets of a dream."""
+    return FeatureVectorEnv(
+        lambda: SeenWorld(world, senses, seed), senses.config, senses.feature_size, render=lambda env: world.render()
+    )

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reverie.errors import ReverieError
@@ -16,15 +17,33 @@ if TYPE_CHECKING:
     import torch
 
 
+CGROUP = Path("/sys/fs/cgroup")  # where a container's limits stand
+MANY_CORES, MOST_THREADS = 2**20, 1024
+
+
 def core_count() -> int:
     """The number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, _quota()))
+
+
+def _quota() -> int:
+    """The cores that a container may use at a time (`docker run --cpus 1.5` is 2), rounded up; without one, many."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            words = [word for file in files for word in (CGROUP / file).read_text().split()]
+            allowed, period = (int(word) for word in words[:2])
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        if allowed > 0 and period > 0:
+            return -(-allowed // period)
+    return MANY_CORES
 
 
 def thread_count() -> int:
     """How many threads a training loop computes on: as OMP_NUM_THREADS says, else one for each core."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) > 0 else core_count()
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # "4,2": of loops within loops too
+    return min(int(wanted), MOST_THREADS) if wanted.isdecimal() and int(wanted) > 0 else core_count()
 
 
 def pin_threads(count: int | None = None) -> None:
@@ -71,18 +90,31 @@ def single_thread() -> Iterator[None]:
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA where there is one and the CPU elsewhere; any other name is taken as torch's own."""
+    """`auto` is CUDA where there is one and the CPU elsewhere; else "cpu", "cuda", "cuda:1" or "mps".
+
+    Raises: ReverieError where there is no such device here, naming those that there are.
+    """
     import torch
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ReverieError(f"unknown device {name!r}; expected auto, cpu or cuda") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ReverieError("device 'cuda' was asked for, but no CUDA device is available; use --device cpu")
-    return device
+    there = _devices()
+    if name in there:
+        return torch.device(name)
+    if name == "cuda" or name.startswith("cuda:"):
+        many = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        has = f"this machine has {many} of them" if many else "no CUDA device is available"
+        raise ReverieError(f"device {name!r} was asked for, but {has}; use --device {there[-1]}")
+    raise ReverieError(f"unknown device {name!r}; expected {', '.join(['auto', *there[:-1]])} or {there[-1]}")
+
+
+def _devices() -> list[str]:
+    """The names of what this machine can compute on, beside auto."""
+    import torch
+
+    many = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cuda = ["cuda", *(f"cuda:{number}" for number in range(many))] if many else []
+    return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 @cache

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
     from reverie.agent import Agent
-    from reverie.dream.env import DreamVectorEnv
     from reverie.evaluation.score import Score
+    from reverie.feature_env import FeatureVectorEnv
     from reverie.worlds.vector import WorldVectorEnv
 
 
@@ -21,7 +21,7 @@ def load(name: str | Path) -> Agent:
 
     Raises: ReverieError where there is none, or a run's C has not been evolved yet.
     """
-    from reverie.runs.shipped import open_trained
+    from reverie.runs.opening import open_trained
 
     return open_trained(name).agent()
 
@@ -39,12 +39,12 @@ def make(world: str, num_envs: int = 1, seed: int | None = None, **options: Any)
 
 def dream(
     name: str | Path, num_envs: int = 1, temperature: float | None = None, seed: int | None = None
-) -> DreamVectorEnv:
+) -> FeatureVectorEnv:
     """The dream of an agent's M: a `VectorEnv` of C's features float32 [n, F]; `render()` decodes them to frames.
 
     name: as `load` takes it; temperature: tau, that of the training where None.
     """
-    from reverie.runs.shipped import open_trained
+    from reverie.runs.opening import open_trained
 
     return open_trained(name).dream(num_envs, temperature, seed)
 
@@ -56,22 +56,20 @@ def evaluate(agent: Agent, world: VectorEnv, episodes: int = 100, seed: int = 0)
     `reverie evaluate`. A figure for publication wants the official engine: make("carracing", engine="gymnasium").
     """
     from reverie.agent import SeenWorld
-    from reverie.dream.env import DreamVectorEnv
     from reverie.evaluation.score import Score, dream_seeds, world_seeds
-    from reverie.play import play
+    from reverie.feature_env import FeatureVectorEnv
+    from reverie.play.loop import Limits, Population, play
     from reverie.worlds.vector import WorldVectorEnv
 
-    if not isinstance(world, DreamVectorEnv | WorldVectorEnv):
+    if not isinstance(world, FeatureVectorEnv | WorldVectorEnv):
         raise ReverieError(f"world is a {type(world).__name__}; expected what reverie.make or reverie.dream returns")
     if world.world_spec.actions != agent.spec.actions:
         raise ReverieError(f"the agent acts in {agent.spec.name!r}, whose actions are not those of this world")
-    dreamt = isinstance(world, DreamVectorEnv)
-    seeds = dream_seeds(seed, episodes) if dreamt else world_seeds(seed, episodes)
-    seen = world if dreamt else SeenWorld(world, agent.senses, seed=0)
-    given, read = seen.single_observation_space.shape, (agent.senses.feature_size,)
-    if given != read:
-        raise ReverieError(f"the dream gives features {given} and the agent reads {read}; take both from one run")
-    params = agent.params.cpu().numpy().repeat(episodes, axis=0)
-    returns = play(seen, agent.controller, params, seeds).returns
-    temperature = world.dream_config.temperature if isinstance(world, DreamVectorEnv) else None
-    return Score.of(returns.tolist(), agent.spec.name, seed, "dream" if dreamt else "world", temperature)
+    env = SeenWorld(world, agent.senses) if isinstance(world, WorldVectorEnv) else world.fresh()
+    z, (h, _), expectation = env.observe()
+    given, read = (z.shape[1], h.shape[1]), (agent.senses.latent_size, agent.senses.memory_size or h.shape[1])
+    if given != read or (expectation is None) != (agent.senses.expectation is None):
+        raise ReverieError(f"the dream gives z and h of {given} and the agent reads {read}; take both from one run")
+    seeds = {"dream": dream_seeds, "world": world_seeds}[env.place](seed, episodes)
+    returns = play(env, Population.of(agent), seeds, Limits(agent.spec.max_steps)).returns
+    return Score.of(returns.tolist(), agent.spec.name, seed, env.place, env.temperature)

@@ -1,6 +1,7 @@
 """Settings to and from plain JSON and words of the command line: frozen dataclasses, every key and value checked.
 
-A setting is named by its path, such as `vision.updates`, in files, on the command line and in messages alike.
+A setting is named by its path, such as `vision.updates`, in files, on the command line and in messages alike. The items
+of a list may be records that say themselves how they read in JSON and as a word: `as_dict`, `from_dict`, `from_word`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import json
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from reverie.errors import ReverieError
@@ -21,8 +22,18 @@ Settings = TypeVar("Settings")
 
 def to_json(settings: Any) -> dict[str, Any]:
     """A settings dataclass as nested plain dictionaries (tuples become lists)."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    plain: dict[str, Any] = json.loads(
+        json.dumps({field.name: _plain(getattr(settings, field.name)) for field in fields(settings)})
+    )
     return plain
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "as_dict"):
+        return value.as_dict()
+    if is_dataclass(value):
+        return to_json(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def from_json(kind: type[Settings], data: Any, where: str = "", path: str = "") -> Settings:
@@ -46,27 +57,8 @@ def from_json(kind: type[Settings], data: Any, where: str = "", path: str = "") 
         raise ReverieError(f"{where}{error}") from None
 
 
-def with_defaults(kind: type, data: Any, deep: bool = True) -> Any:
-    """`data`, of an earlier version, with the defaults of the settings of `kind` that have come since.
-
-    deep: of those within its sections too
-    """
-    if not isinstance(data, dict):
-        return data
-    filled, hints = dict(data), get_type_hints(kind)
-    for field in fields(kind):
-        if field.name in data:
-            if deep and is_dataclass(hints[field.name]):
-                filled[field.name] = with_defaults(hints[field.name], data[field.name])
-        elif field.default is not MISSING:
-            filled[field.name] = list(field.default) if isinstance(field.default, tuple) else field.default
-        elif field.default_factory is not MISSING:
-            filled[field.name] = to_json(field.default_factory())
-    return filled
-
-
 def with_changes(settings: Settings, words: Sequence[str]) -> Settings:
-    """`settings` with new values for those that `words` name: ["--vision.updates", "50", "--memory.decay=0.99"].
+    """`settings` with new values for those that `words` name: ["--vision.updates", "50", "--memory.lr_decay=0.99"].
 
     A list takes several words; true, false and none are what they say.
     """
@@ -83,14 +75,19 @@ def with_changes(settings: Settings, words: Sequence[str]) -> Settings:
 
 
 def setting_types(kind: type, path: str = "") -> dict[str, Any]:
-    """Every setting of the dataclass `kind` by its path, and the type of its value."""
-    found: dict[str, Any] = {}
-    for name, hint in get_type_hints(kind).items():
+    """Every setting of the dataclass `kind` by its path, and the type of its value.
+
+    A field with the metadata {"derived": True} follows from other settings and is none itself.
+    """
+    types: dict[str, Any] = {}
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        hint = hints[field.name]
         if isinstance(hint, type) and is_dataclass(hint):
-            found |= setting_types(hint, f"{path}{name}.")
-        else:
-            found[f"{path}{name}"] = hint
-    return found
+            types |= setting_types(hint, f"{path}{field.name}.")
+        elif not field.metadata.get("derived"):
+            types[f"{path}{field.name}"] = hint
+    return types
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -106,8 +103,13 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str =
 def unknown(name: str, known: Sequence[str]) -> str:
     """The complaint about a name that is none of those known, with the nearest one."""
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "'reverie run WORLD --help' lists them"
+    hint = f"did you mean {near[0]!r}?" if near else "'reverie run WORLD --help-settings' lists them"
     return f"unknown setting {name[:100]!r}; {hint}"
+
+
+def only(words: Sequence[str], name: str) -> list[str]:
+    """Those of `words` that give the setting of that name a value."""
+    return [word for each, values in _pairs(words) if each == name for word in (f"--{each}", *values)]
 
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
@@ -121,7 +123,10 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 def _from_words(hint: Any, words: list[str], name: str) -> Any:
     if get_origin(hint) is tuple:
         words = [] if [word.lower() for word in words] == ["none"] else words
-        return [_from_word(get_args(hint)[0], word) for word in words]
+        item = get_args(hint)[0]
+        if hasattr(item, "from_word"):
+            return [item.from_word(word).as_dict() for word in words]
+        return [_from_word(item, word) for word in words]
     if len(words) != 1:
         raise ReverieError(f"{name} has {len(words) or 'no'} values, expected one: {_describe(hint)}")
     return _from_word(hint, words[0])
@@ -141,6 +146,11 @@ def _from_word(hint: Any, word: str) -> Any:
 
 
 def _value(hint: Any, value: Any, where: str, path: str) -> Any:
+    if hasattr(hint, "from_dict"):
+        try:
+            return hint.from_dict(value)
+        except ReverieError as error:
+            raise ReverieError(f"{where}{error}") from None
     if is_dataclass(hint):
         return from_json(hint, value, where, f"{path}.")  # type: ignore[arg-type]
     if get_origin(hint) is tuple and isinstance(value, list):
@@ -175,5 +185,7 @@ def _describe(hint: Any) -> str:
         return " or ".join(repr(option) for option in get_args(hint))
     if get_origin(hint) is tuple:
         return f"a list, each {_describe(get_args(hint)[0])}"
+    if hasattr(hint, "from_word"):
+        return f"a {hint.__name__.lower()}"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a name", type(None): "none"}
     return " or ".join(names[option] if option in names else _describe(option) for option in _options(hint))

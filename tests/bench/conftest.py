@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import pytest
 
-from reverie.bench import collecting, dreams, played, remembering, searching, seeing
-from reverie.bench.timing import Setting
-from reverie.episodes.block import close_world
+from reverie.bench import cmaes, dreams, memory, rollouts, vision
+from reverie.bench.measuring import Setting
 from reverie.hardware import single_thread
-from reverie.learning.arena import close_arenas
+from reverie.play.block import close_world
+from reverie.play.env_spec import close_envs
 
 
 class Here:
@@ -50,12 +50,10 @@ class Here:
 def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
     """The least effort, with pools that are not processes."""
     monkeypatch.setenv("REVERIE_QUIET", "1")
-    for module in (collecting, dreams, played, remembering, searching, seeing):
+    for module in (rollouts, dreams, memory, cmaes, vision):
         monkeypatch.setattr(module, "Workers", Here)
     with single_thread():
         yield Setting(tmp_path, workers=2, threads=1, repeats=1, effort=0.02)
-    close_arenas()
+    close_envs()
     close_world()
-    for world in played._opened.values():
-        world.close()
-    played._opened.clear()
+    rollouts.open_alone.cache_clear()

@@ -8,17 +8,16 @@ import re
 import numpy as np
 import pytest
 
-from reverie.bench import collecting, dreams, plain_play, played, remembering, searching, seeing
-from reverie.bench.catalogue import Case
+from reverie.bench import cmaes, dreams, memory, plain_rollouts, rollouts, vision
+from reverie.bench.cmaes import PlainCMAES
+from reverie.bench.measuring import Setting, median, processes
 from reverie.bench.result import Measured, Target
-from reverie.bench.run import measure
-from reverie.bench.searching import PlainCMAES
-from reverie.bench.starting import program_memory_mb, program_seconds
-from reverie.bench.timing import Setting, median, processes
+from reverie.bench.run import Case, measure
+from reverie.bench.startup import program_memory_mb, program_seconds
 from reverie.cli import main
 from reverie.errors import ReverieError
 from reverie.learning.cma import CMAES
-from tests.bench.test_plain_play import Clock
+from tests.bench.test_plain_rollouts import Clock
 
 FIELDS = {"case", "unit", "ours", "baseline", "ratio", "limit", "share", "peak_memory_mb"}
 
@@ -57,39 +56,38 @@ def test_one_core_has_no_second_worker(setting: Setting) -> None:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny world in the place of the car, with a plain world of its own."""
     Clock.opened = []
-    monkeypatch.setitem(plain_play.WORLDS, "tiny", Clock)
-    monkeypatch.setitem(played.PLAIN_ENGINE, "tiny", "a clock")
-    monkeypatch.setitem(collecting.PLAIN_ENGINE, "tiny", "a clock")
+    monkeypatch.setitem(plain_rollouts.WORLDS, "tiny", Clock)
+    monkeypatch.setitem(rollouts.PLAIN_ENGINE, "tiny", "a clock")
 
 
 @pytest.mark.usefixtures("tiny")
 def test_played(setting: Setting) -> None:
-    found = played._played(setting, "tiny", max_steps=5, rollouts=1, plain_steps=3)
+    found = rollouts.measure_playing(setting, "tiny", max_steps=5, episodes=1, plain_steps=3)
     check(found)
     assert found.notes == "limit: the environments alone; baseline: a clock"
 
 
 @pytest.mark.usefixtures("tiny")
 def test_collected(setting: Setting) -> None:
-    check(collecting._collected(setting, "tiny", blocks=1, steps=200))
+    check(rollouts.measure_collecting(setting, "tiny", blocks=1, steps=200))
 
 
 def test_vision_train(setting: Setting) -> None:
-    found = seeing.train(setting)
+    found = vision.train(setting)
     check(found)
     assert re.match(r"waited for frames [\d.]+%; limit: 230 MFLOP a frame", found.notes)
 
 
 def test_vision_encode(setting: Setting) -> None:
-    check(seeing.encode(setting))
+    check(vision.encode(setting))
 
 
 def test_memory_train(setting: Setting) -> None:
-    check(remembering.car(setting))
+    check(memory.train_car(setting))
 
 
 def test_search(setting: Setting) -> None:
-    found = searching.ask_and_tell(setting)
+    found = cmaes.ask_and_tell(setting)
     check(found)
     assert found.limit is not None
     assert found.share == pytest.approx(found.ours / found.limit)

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from reverie.errors import DamagedFileError, ReverieError
-from reverie.files import atomic
 from reverie.files.atomic import (
     read_bytes,
     read_json,
@@ -235,9 +234,26 @@ def test_nan_is_not_written(tmp_path: Path) -> None:
     assert _names(tmp_path) == []
 
 
-def test_sweeping_spares_the_living(tmp_path: Path) -> None:
+def own_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What tells this process's temporary files from those of a dead one with the same id."""
+    names: list[str] = []
+    inner = os.replace
+
+    def watched(source: Path, target: Path) -> None:
+        names.append(source.name)
+        inner(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", watched)
+        write_bytes(folder / "own", b"")
+    (folder / "own").unlink()
+    return names[0].split(".")[-2].split("-")[1]
+
+
+def test_sweeping_spares_the_living(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = own_token(tmp_path, monkeypatch)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as living:
-        kept = [f"a.{living.pid}-00000000-0.tmp", f"a.{os.getpid()}-{atomic._TOKEN}-7.tmp", "theirs.tmp", "a"]
+        kept = [f"a.{living.pid}-00000000-0.tmp", f"a.{os.getpid()}-{token}-7.tmp", "theirs.tmp", "a"]
         with subprocess.Popen([sys.executable, "-c", ""]) as dead:
             pass
         swept = [f"a.{dead.pid}-00000000-0.tmp", f"a.{os.getpid()}-00000000-3.tmp"]
@@ -248,10 +264,11 @@ def test_sweeping_spares_the_living(tmp_path: Path) -> None:
         living.communicate(b"\n")
 
 
-def test_whoever_has_a_folder_to_himself_sweeps_all_of_it(tmp_path: Path) -> None:
+def test_whoever_has_a_folder_to_himself_sweeps_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what was left by a process whose number somebody else has now."""
+    token = own_token(tmp_path, monkeypatch)
     (tmp_path / "deeper").mkdir()
-    kept = [f"deeper/a.{os.getpid()}-{atomic._TOKEN}-7.tmp", "theirs.tmp", "deeper/a"]
+    kept = [f"deeper/a.{os.getpid()}-{token}-7.tmp", "theirs.tmp", "deeper/a"]
     for name in [*kept, f"a.{os.getppid()}-00000000-0.tmp", f"deeper/a.{os.getpid()}-00000000-3.tmp"]:
         (tmp_path / name).write_bytes(b"")
     sweep_all_temporary(tmp_path)

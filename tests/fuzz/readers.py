@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from reverie.agents.card import open_export, read_card
+from reverie.agents.card import read_card
+from reverie.agents.trained import open_export
 from reverie.controller.file import load_controller
 from reverie.dream.starts import load_starts
 from reverie.episodes.store import Store
@@ -20,7 +21,7 @@ from reverie.files.checkpoint import latest_checkpoint
 from reverie.files.metrics import MetricsLog, read_metrics
 from reverie.files.weights import read_weights
 from reverie.memory.train import load_memory
-from reverie.reproduction.row_folder import RowFolder
+from reverie.reproduction.context import RowFolder
 from reverie.runs.rounds import rounds_of
 from reverie.runs.run_folder import open_run
 from reverie.runs.scoring import read_scores
@@ -54,10 +55,10 @@ def _checkpoints(stage: str) -> Callable[[Path], Any]:
 
 def _search(folder: Path) -> Any:
     """C's search as a run that goes on has it."""
-    from reverie.learning.cmaes import _resume
+    from reverie.learning.cmaes import resume
 
     settings = {"seed": 0, "parameters": SHAPE.parameter_count}
-    search, best, steps = _resume(folder / RUN / "controller", settings)
+    search, best, steps = resume(folder / RUN / "controller", settings)
     return search and (search.to_arrays(), search.ask()), best, steps
 
 

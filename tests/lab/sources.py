@@ -9,7 +9,7 @@ from reverie.controller.config import ControllerConfig
 from reverie.controller.model import Controller
 from reverie.dream.config import DreamConfig
 from reverie.dream.starts import Starts
-from reverie.lab.source import LabAgent, LabEpisode, LabSource
+from reverie.lab.source import LabAgent, LabEpisode, LabRun
 from reverie.memory.config import MemoryConfig
 from reverie.memory.model import MDNRNN
 from reverie.vision.model import ConvVAE, initialise
@@ -56,13 +56,11 @@ def agent_of(spec: WorldSpec, key: str, config: ControllerConfig, seed: int, tem
     return LabAgent(key, f"the {key}", controller, params, temperature, "123 ± 4 in its dream")
 
 
-def source_of(
-    spec: WorldSpec, agents: list[LabAgent], episodes: list[LabEpisode], seed: int, **heads: bool
-) -> LabSource:
+def source_of(spec: WorldSpec, agents: list[LabAgent], episodes: list[LabEpisode], seed: int, **heads: bool) -> LabRun:
     rng = np.random.default_rng(seed)
     mu = rng.normal(size=(40, LATENT)).astype(np.float32)
     logvar = np.full_like(mu, -2)
-    return LabSource(
+    return LabRun(
         name=f"made-up-{seed}",
         spec=spec,
         vision=vision_of(seed),
@@ -76,14 +74,14 @@ def source_of(
     )
 
 
-def like_doom(seed: int = 1) -> LabSource:
+def like_doom(seed: int = 1) -> LabRun:
     """Everything that a run can bring: done head, restart input, an agent, a cheat, episodes."""
-    config = ControllerConfig(features="zch", bias=False)
+    config = ControllerConfig(inputs=("z", "c", "h"), bias=False)
     agents = [agent_of(DOOM, "agent", config, seed, 1.15), agent_of(DOOM, "cheat", config, seed + 1, 0.1)]
     episodes = [episode_of(DOOM, steps, seed) for seed, steps in enumerate((40, 70))]
     return source_of(DOOM, agents, episodes, seed, done_head=True, restart_input=True)
 
 
-def bare_car(seed: int = 2) -> LabSource:
+def bare_car(seed: int = 2) -> LabRun:
     """As little as the lab can open: no head, no agent, no episode."""
     return source_of(CARRACING, [], [], seed)

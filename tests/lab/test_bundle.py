@@ -13,7 +13,7 @@ from PIL import Image
 from reverie.errors import ReverieError
 from reverie.lab.bundle import check_folder, write_lab
 from reverie.lab.command import check_same_world
-from reverie.lab.opening import episode_label, lab_source
+from reverie.lab.loading import episode_label, load_lab_run
 from tests.lab.sources import LATENT, bare_car, like_doom
 from tests.small_runs import reverie
 
@@ -119,7 +119,7 @@ def test_recorded_episodes_say_who_played(policy: str, label: str) -> None:
 
 
 def test_a_run_s_own_scores_and_temperature_come_along(finished: Path) -> None:
-    (agent,) = lab_source(finished).agents
+    (agent,) = load_lab_run(finished).agents
     assert agent.temperature is not None
     assert "in the real world" in agent.scores
     assert "in its dream" in agent.scores

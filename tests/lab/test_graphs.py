@@ -114,20 +114,20 @@ def test_heads_and_the_expected_latent_are_m_s_own() -> None:
 @pytest.mark.parametrize(
     ("config", "actions"),
     [
-        (ControllerConfig(features="zch", bias=False), DOOM.actions),
-        (ControllerConfig(kind="hidden", features="zh", hidden_size=5), CARRACING.actions),
-        (ControllerConfig(features="z"), DISCRETE.actions),
-        (ControllerConfig(kind="hidden", features="zch", hidden_size=5, categorical=True), DOOM.actions),
-        (ControllerConfig(features="zcho"), DOOM.actions),
-        (ControllerConfig(features="zho"), DISCRETE.actions),
-        (ControllerConfig(features="zha"), CARRACING.actions),
+        (ControllerConfig(inputs=("z", "c", "h"), bias=False), DOOM.actions),
+        (ControllerConfig(inputs=("z", "h"), hidden_size=5), CARRACING.actions),
+        (ControllerConfig(inputs=("z",)), DISCRETE.actions),
+        (ControllerConfig(inputs=("z", "c", "h"), hidden_size=5, categorical=True), DOOM.actions),
+        (ControllerConfig(inputs=("z", "c", "h", "survival")), DOOM.actions),
+        (ControllerConfig(inputs=("z", "h", "survival")), DISCRETE.actions),
+        (ControllerConfig(inputs=("z", "h", "action")), CARRACING.actions),
     ],
-    ids=["zch", "hidden", "discrete", "categorical", "outlook", "outlook-discrete", "habit"],
+    ids=["zch", "hidden", "discrete", "categorical", "survival", "survival-discrete", "next-action"],
 )
 @torch.inference_mode()
 def test_c_acts_the_same(config: ControllerConfig, actions: ActionSpec) -> None:
     sizes = {"latent_size": LATENT, "hidden_size": HIDDEN, "action_size": actions.size}
-    memory = MDNRNN(MemoryConfig(**sizes, done_head=True, outlook=(2, 4), action_head=True), seed=4)
+    memory = MDNRNN(MemoryConfig(**sizes, done_head=True, survival_head=(2, 4), action_head=True), seed=4)
     controller = Controller(config, config.feature_size(*memory.config.feature_sizes), actions)
     rng = np.random.default_rng(2)
     params = rng.normal(size=controller.parameter_count)

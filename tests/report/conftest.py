@@ -6,7 +6,7 @@ import pytest
 
 from reverie.evaluation.shards import close_worlds
 from reverie.hardware import single_thread
-from reverie.learning.arena import close_arenas
+from reverie.play.env_spec import close_envs
 
 
 @pytest.fixture(autouse=True)
@@ -15,4 +15,4 @@ def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     with single_thread():
         yield
     close_worlds()
-    close_arenas()
+    close_envs()

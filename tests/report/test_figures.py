@@ -13,7 +13,14 @@ from reverie.report.theme import VARIABLES, new_figure
 from tests.evaluation.parts import make_score
 
 ROWS = [
-    {"step": step, "loss": 100 / step, "kl": 40.0, "mean": step, "min": 0.0, "max": 2.0 * step} for step in (1, 2, 9)
+    {"step": step, "loss": 100 / step, "kl": 40.0}
+    | {"fitness_mean": step, "fitness_min": 0.0, "fitness_max": 2.0 * step}
+    for step in (1, 2, 9)
+]
+RETURNS = [
+    {"step": step, "dream_steps": 100 * step, "world_steps": 9 * step}
+    | {"episode_return_mean": 2.0 * step, "episode_return_min": step}
+    for step in (1, 2, 9)
 ]
 
 CHARTS: dict[str, Callable[[], Markup | None]] = {
@@ -25,6 +32,8 @@ CHARTS: dict[str, Callable[[], Markup | None]] = {
     "healthy": lambda: figures.loss_curve(ROWS, "loss", "Loss", healthy=((20, 1.3), (1000, 1.0)), log=True),
     "one row": lambda: figures.loss_curve(ROWS[:1], "loss", "Loss", log=True),
     "fitness": lambda: figures.fitness_curve(ROWS, "points", "dream", ((25, 500), (50, 600)), "paper"),
+    "learning": lambda: figures.learning_curve(RETURNS, "points", "dream"),
+    "learning in the world": lambda: figures.learning_curve(RETURNS, "points", "world"),
     "reliability": lambda: figures.reliability(np.array([0.001, 0.1]), np.array([0.002, 0.2]), np.array([3, 5])),
     "one bin": lambda: figures.reliability(np.array([0.1]), np.array([0.1]), np.array([1])),
     "reward": lambda: figures.reward_calibration(np.arange(5.0), np.arange(5.0)),

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from reverie.errors import ReverieError
-from reverie.report.inputs import ReportInputs
+from reverie.learning.phases import Phase
+from reverie.report.inputs import PhaseCurve, ReportInputs
 from reverie.report.recording import Recording
 from reverie.report.write import render, write_report
 from reverie.worlds.registry import world_spec
@@ -68,8 +69,18 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     vision = [{"step": s, "loss": 9.0, "reconstruction": 9.0 / s, "kl": 5.0} for s in steps]
     memory = [{"step": s, "z_nll": 1.3, "done": 0.1, "reward": 0.5, "held_out_z_nll": 1.4} for s in steps]
     controller = [
-        {"step": s, "mean": s, "min": 0, "max": 90, "rescored": 50, "sigma": 0.1, "dream_steps": 9} for s in steps
+        {
+            "step": s,
+            "fitness_mean": s,
+            "fitness_min": 0,
+            "fitness_max": 90,
+            "best_return_mean": 50,
+            "sigma": 0.1,
+            "dream_steps": 9,
+        }
+        for s in steps
     ]
+    search = PhaseCurve(1, Phase("cmaes", "dream", 60), 0, write_metrics(tmp_path / "controller.jsonl", controller))
     return {
         "agent": make_score(40),
         "dream": make_score(60, "dream", 1.15),
@@ -83,7 +94,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "asleep": make_recording("dream", 9),
         "vision_metrics": write_metrics(tmp_path / "vision.jsonl", vision),
         "memory_metrics": write_metrics(tmp_path / "memory.jsonl", memory),
-        "controller_metrics": [write_metrics(tmp_path / "controller.jsonl", controller)],
+        "phases": [search],
         "controller_parameters": 1088,
         "config": {"preset": "tiny", "seed": 3, "vision": {"kl_tolerance": 0.5, "latent_size": 8}},
         "versions": {"reverie": "0.1.0", "torch": "2.13.0"},
@@ -157,7 +168,8 @@ WITHOUT: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], list[str]]]
     "only baselines": (lambda all_: _only(all_, "baselines"), ["scores"]),
     "metrics files that are not there": (
         lambda all_: {
-            key: [NOWHERE] if key == "controller_metrics" else NOWHERE for key in all_ if key.endswith("_metrics")
+            **{key: NOWHERE for key in all_ if key.endswith("_metrics")},
+            "phases": [PhaseCurve(1, Phase("ppo", "world", 9), 0, NOWHERE)],
         },
         [],
     ),

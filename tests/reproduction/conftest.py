@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from reverie.hardware import single_thread
-from reverie.learning.arena import close_arenas
+from reverie.play.env_spec import close_envs
 from reverie.recipe.presets import make_experiment
-from reverie.reproduction.outcome import Reproduction
 from reverie.reproduction.reproduce import reproduce_run
+from reverie.reproduction.results import Reproduction
 from reverie.runs.run import run
 from reverie.runs.run_folder import open_run
 from reverie.settings import with_changes
@@ -26,17 +26,18 @@ SMALL = {
     "memory.hidden-size": 8,
     "memory.updates": 6,
     "memory.batch-size": 4,
-    "memory.window": 8,
-    "dream.max-steps": 20,
-    "evolution.population": 4,
-    "evolution.rollouts": 1,
-    "evolution.generations": 2,
-    "evolution.rescore-rollouts": 2,
+    "memory.sequence_length": 8,
+    "phases": "cmaes:dream:2:first cmaes:dream:1:later",
+    "ppo.num-envs": 4,
+    "ppo.num-steps": 4,
+    "ppo.num-minibatches": 2,
+    "cmaes.population": 4,
+    "cmaes.episodes": 1,
+    "cmaes.rescore-episodes": 2,
     "evaluation-episodes": 2,
     "rounds.count": 1,
     "rounds.episodes": 4,
     "rounds.memory-updates": 3,
-    "rounds.generations": 1,
 }
 
 
@@ -45,21 +46,21 @@ def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setenv("REVERIE_QUIET", "1")
     with single_thread():
         yield
-    close_arenas()
+    close_envs()
 
 
 @pytest.fixture(scope="session")
 def two_rounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Not to be changed; copy it (`copy_run`)."""
     path = tmp_path_factory.mktemp("two-rounds") / "run"
-    words = [part for name, value in SMALL.items() for part in (f"--{name}", str(value))]
+    words = [part for name, value in SMALL.items() for part in (f"--{name}", *str(value).split())]
     with single_thread():
         run(with_changes(make_experiment("tiny", "tiny"), words), path, workers=0)
     return path
 
 
 @pytest.fixture(scope="session")
-def found(two_rounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
+def reproduction(two_rounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
     """The whole plan, brought to its end in one go."""
     path = copy_run(two_rounds, tmp_path_factory.mktemp("found") / "run")
     with single_thread():

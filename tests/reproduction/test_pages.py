@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from reverie.files.metrics import MetricsLog
+from reverie.learning.phases import Phase
 from reverie.report.theme import PRINT, to_svg
 from reverie.report.video import prolonged
-from reverie.reproduction import page, searches
+from reverie.reproduction import page
 from reverie.reproduction.figures import (
-    Learning,
+    LearningCurve,
     agents,
     agents_text,
     gradient_curves,
@@ -25,7 +26,7 @@ from reverie.reproduction.figures import (
     transfer_text,
 )
 from reverie.reproduction.page import verdict
-from reverie.reproduction.searches import generations, updates
+from reverie.reproduction.results import cmaes_metrics, gradient_metrics
 from reverie.reproduction.table import reproduction_table
 from tests.reproduction.parts import car_like, doom_like
 
@@ -92,7 +93,7 @@ def test_the_chart_over_tau_shows_ours_and_the_papers() -> None:
 CARS = {"main": 905.0, "z-and-h": 870.0, "untrained-m": 860.0, "z-linear": 640.0, "z-hidden": 790.0, "random": -46.0}
 
 
-def test_the_cars_table_has_both_engines_the_gap_and_what_each_was_evolved_with() -> None:
+def test_the_cars_table_has_both_engines_the_gap_and_what_each_was_trained_with() -> None:
     pytest.importorskip("envpool")
     lines = reproduction_table(car_like(CARS)).splitlines()
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
@@ -130,8 +131,8 @@ def test_the_cars_agents_stand_side_by_side() -> None:
 
 
 def test_learning_curves_stand_beside_the_published_one() -> None:
-    rows = [{"step": step, "mean": 100.0 * step} for step in (1, 2, 3)]
-    curves = [Learning("τ 0.10", rows), Learning("main run", rows, main=True)]
+    rows = [{"step": step, "fitness_mean": 100.0 * step} for step in (1, 2, 3)]
+    curves = [LearningCurve("τ 0.10", rows), LearningCurve("main run", rows, main=True)]
     (axis,) = learning_curves(curves, ((25, 515), (1800, 897)), "steps survived").axes
     assert [line.get_label() for line in axis.lines] == ["τ 0.10", "main run", "paper"]
     assert (axis.get_xscale(), axis.lines[2].get_xdata()[-1]) == ("log", 1800)
@@ -145,12 +146,15 @@ def dreamt(turn: int, *means: float | None) -> list[dict[str, float | None]]:
     """Rows of learning by gradients as `read_in_turn` has them, a million steps apart."""
     first = 1 + 3 * turn
     steps = range(first, first + len(means))
-    return [{"step": s, "dream_steps": s * 10**6, "mean": m, "turn": turn} for s, m in zip(steps, means, strict=True)]
+    return [
+        {"step": s, "dream_steps": s * 10**6, "episode_return_mean": m, "turn": turn}
+        for s, m in zip(steps, means, strict=True)
+    ]
 
 
 def test_what_gradients_brought_is_drawn_over_steps_dreamt() -> None:
     rounds = [*dreamt(0, None, 100.0, 300.0), *dreamt(1, 200.0, 400.0)]
-    learned = [Learning("τ 0.10", dreamt(0, 900.0, 1900.0)), Learning("main run", rounds, main=True)]
+    learned = [LearningCurve("τ 0.10", dreamt(0, 900.0, 1900.0)), LearningCurve("main run", rounds, main=True)]
     (axis,) = gradient_curves(learned, "steps survived").axes
     drawn = [(np.array(line.get_xdata()).tolist(), np.array(line.get_ydata()).tolist()) for line in axis.lines]
     assert drawn[0] == ([1, 2], [900, 1900])
@@ -167,65 +171,60 @@ def test_what_gradients_brought_is_drawn_over_steps_dreamt() -> None:
 
 def test_a_page_draws_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By gradients alone: their chart, and the paper's curve in one of its own, which says so."""
-    folders = [tmp_path / name / "controller" for name in ("a", "b")]
-    run = SimpleNamespace(experiment=SimpleNamespace(evolution=SimpleNamespace(where="dream")))
-    work: Any = SimpleNamespace(plan=SimpleNamespace(world="doom", rows=()), run=run)
-    monkeypatch.setattr(page, "own_searches", lambda work: folders)
-    (paper,) = page._learning_charts(work, "steps survived")
-    assert paper.caption == page.PAPER_ALONE
+    gradients, searches = ([tmp_path / name / number for number in "12"] for name in ("ppo", "cmaes"))
+    found = [(Phase("ppo", "dream", 10), folder) for folder in gradients]
+    found += [(Phase("cmaes", "dream", 1), folder) for folder in searches]
+    run = SimpleNamespace(experiment=SimpleNamespace(phases=[Phase("cmaes", "dream", 1)]))
+    context: Any = SimpleNamespace(plan=SimpleNamespace(world="doom", rows=()), run=run)
+    monkeypatch.setattr(page, "main_trainings", lambda context: found)
+    (paper,) = page.learning_charts(context, "steps survived")
+    assert paper.caption == page.PAPER_ONLY_CAPTION
     assert paper.text.startswith("The paper: 515 at generation 25")
     assert paper.draw(PRINT).axes[0].get_title(loc="left") == "the paper's mean, steps survived in the dream"
-    assert page._gradient_charts(work, "steps survived") == []
-    for folder in folders:
-        with MetricsLog(folder.with_name("gradient") / "metrics.jsonl", resume_step=0) as log:
+    assert page.gradient_charts(context, "steps survived") == []
+    for folder in gradients:
+        folder.mkdir(parents=True)
+        with MetricsLog(folder / "metrics.jsonl", resume_step=0) as log:
             log.append(step=5, dream_steps=100)
-            log.append(step=10, dream_steps=200, mean=70.0)
-    assert [row["dream_steps"] for row in updates(folders)] == [100, 200, 300, 400]
-    (chart,) = page._gradient_charts(work, "steps survived")
-    assert chart.caption == page.GRADIENTS + page.ROUNDS
+            log.append(step=10, dream_steps=200, episode_return_mean=70.0)
+    assert [row["dream_steps"] for row in gradient_metrics(found)] == [100, 200, 300, 400]
+    (chart,) = page.gradient_charts(context, "steps survived")
+    assert chart.caption == page.GRADIENT_CAPTION + page.ROUNDS
     assert len(chart.draw(PRINT).axes[0].lines) == 3
-    with MetricsLog(folders[1] / "metrics.jsonl", resume_step=0) as log:
-        log.append(step=1, mean=50.0)
-    assert len(generations(folders)) == 1
-    (ours,) = page._learning_charts(work, "steps survived")
-    assert ours.caption == page.LEARNING
+    searches[1].mkdir(parents=True)
+    with MetricsLog(searches[1] / "metrics.jsonl", resume_step=0) as log:
+        log.append(step=1, fitness_mean=50.0)
+    assert len(cmaes_metrics(found)) == 1
+    (ours,) = page.learning_charts(context, "steps survived")
+    assert ours.caption == page.FITNESS_CAPTION
     assert ours.text.startswith("Mean fitness of the last generation. main run: 50. The paper: 515")
-    monkeypatch.setattr(work.plan, "world", "tiny")
-    (folders[1] / "metrics.jsonl").unlink()
-    assert page._learning_charts(work, "steps survived") == []  # neither ours nor the paper's
-
-
-@pytest.mark.parametrize(
-    ("rows", "seconds"),
-    [
-        ([{"step": 5, "seconds": 3.0}, {"step": 10, "seconds": 4.0}], 7.0),
-        ([{"step": 5, "updates_per_second": 0.5}, {"step": 10, "updates_per_second": 2.0}], 12.5),
-        ([{"step": 5, "updates_per_second": 0.5}, {"step": 10, "updates_per_second": 2.0, "seconds": 4.0}], 14.0),
-        ([{"step": 5}, {"step": 6, "updates_per_second": 0.0}], 0.0),
-        ([], 0.0),
-    ],
-)
-def test_how_long_a_training_took(rows: list[dict[str, float]], seconds: float) -> None:
-    assert searches._seconds(rows) == seconds
+    monkeypatch.setattr(context.plan, "world", "tiny")
+    (searches[1] / "metrics.jsonl").unlink()
+    assert page.learning_charts(context, "steps survived") == []  # neither ours nor the paper's
 
 
 def test_learning_curves_say_where() -> None:
-    (axis,) = learning_curves([Learning("z", [{"step": 1, "mean": 1.0}])], (), "points", "world", PRINT).axes
+    (axis,) = learning_curves(
+        [LearningCurve("z", [{"step": 1, "fitness_mean": 1.0}])], (), "points", "world", PRINT
+    ).axes
     assert axis.get_title(loc="left") == "population mean, points in the world"
 
 
-@pytest.mark.parametrize(("label", "columns"), [("C on an untrained M", 3), ("z alone, hidden layer", 2)])
-def test_a_legend_of_long_labels_is_narrower(label: str, columns: int) -> None:
-    curves = [Learning(label, [{"step": 1, "mean": 1.0}])] * 4
-    figure = learning_curves(curves, ((25, 515),), "points")
-    figure.canvas.draw()
-    (legend,) = figure.legends
-    assert legend._ncols == columns
-    assert legend.get_window_extent().width <= figure.bbox.width
+def test_a_legend_of_long_labels_is_narrower() -> None:
+    heights = []
+    for label in ("C on an untrained M", "z alone, hidden layer"):
+        figure = learning_curves([LearningCurve(label, [{"step": 1, "fitness_mean": 1.0}])] * 4, ((25, 515),), "points")
+        figure.canvas.draw()
+        (legend,) = figure.legends
+        assert legend.get_window_extent().width <= figure.bbox.width
+        heights.append(legend.get_window_extent().height)
+    assert heights[1] > 1.3 * heights[0]  # three lines, where the shorter label stands three times in one
 
 
 def test_learning_in_the_world_has_the_colour_of_reality() -> None:
-    (axis,) = learning_curves([Learning("z", [{"step": 1, "mean": 1.0}])], (), "points", "world", PRINT).axes
+    (axis,) = learning_curves(
+        [LearningCurve("z", [{"step": 1, "fitness_mean": 1.0}])], (), "points", "world", PRINT
+    ).axes
     assert axis.lines[0].get_color() == PRINT.real
 
 

@@ -121,10 +121,13 @@ def test_trackers_by_name() -> None:
     [
         ("wandb", "--track is 'wandb'; expected tensorboard, or MODULE:CLASS for a tracker of your own"),
         (":x", "--track is ':x'; expected tensorboard, or MODULE:CLASS for a tracker of your own"),
-        ("nowhere:X", "tracker 'nowhere:X' cannot be imported (No module named 'nowhere'); see docs/tracking.md"),
+        (
+            "nowhere:X",
+            "tracker 'nowhere:X' cannot be imported (No module named 'nowhere'); see docs/how-to/trackers.md",
+        ),
         (
             "json:X",
-            "tracker 'json:X' cannot be imported (module 'json' has no attribute 'X'); see docs/tracking.md",
+            "tracker 'json:X' cannot be imported (module 'json' has no attribute 'X'); see docs/how-to/trackers.md",
         ),
     ],
 )

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 
 import torch
 
-from reverie.bench.models import candidates, make_arena, paper
-from reverie.bench.plain_play import PlainTask, dream_rate
-from reverie.bench.products import measure_products
+from reverie.bench.measuring import Setting, measure_products, median, processes
+from reverie.bench.models import candidates, make_env, paper
+from reverie.bench.plain_rollouts import PlainTask, dream_rate
 from reverie.bench.result import Measured
-from reverie.bench.timing import Setting, median, processes
-from reverie.dream.engine import Dreams
+from reverie.dream.engine import Dream
 from reverie.errors import ReverieError
-from reverie.learning.arena import Arena, open_dream
-from reverie.learning.evolution_config import EvolutionConfig
-from reverie.learning.fitness import Task, returns_of
+from reverie.learning.cmaes import CANDIDATES_PER_TASK
+from reverie.learning.config import CMAESConfig
 from reverie.memory.config import MemoryConfig
+from reverie.play.candidates import Task, returns_of
+from reverie.play.env_spec import EnvSpec
+from reverie.play.loop import Population
 from reverie.recipe.experiment import Experiment
 from reverie.workers.memory_watch import MemoryWatch
 from reverie.workers.pool import Workers
@@ -30,12 +30,12 @@ PLAIN_STEPS = 1500
 
 def doom(setting: Setting) -> Measured:
     """512 cells, 64 candidates x 16 episodes."""
-    return _full(setting, paper("doom", "dream"))
+    return _measure_population(setting, paper("doom", "dream"))
 
 
 def car(setting: Setting) -> Measured:
     """256 cells, 64 candidates x 16 episodes."""
-    return _full(setting, paper("carracing", "dream"))
+    return _measure_population(setting, paper("carracing", "dream"))
 
 
 def live(setting: Setting) -> Measured:
@@ -44,15 +44,15 @@ def live(setting: Setting) -> Measured:
     The baseline simulates every dream to the end of the longest beside it.
     """
     experiment = paper("doom", "dream")
-    ending = make_arena(setting.folder / "ending", experiment, LONGEST, -math.log(MEAN_LENGTH - 1))
-    endless = make_arena(setting.folder / "endless", experiment, setting.amount(STEPS))
+    ending = make_env(setting.folder / "ending", experiment, LONGEST, -math.log(MEAN_LENGTH - 1))
+    endless = make_env(setting.folder / "endless", experiment, setting.amount(STEPS))
     with MemoryWatch() as memory, Workers(setting.workers) as pool:
         ours = median(lambda: generation_rate(ending, pool, setting), setting.repeats)
         batch = median(lambda: generation_rate(endless, pool, setting), setting.repeats)
-        kept = sum(pool.map(undropped_rate, [_shard(ending, setting)] * setting.workers))
+        undropped = sum(pool.map(undropped_rate, [_one_task(ending, setting)] * setting.workers))
     return Measured(
         ours=ours,
-        baseline=kept,
+        baseline=undropped,
         limit=batch,
         peak_memory_mb=memory.peak_mb,
         threads=processes(setting.workers),
@@ -65,11 +65,11 @@ def two_workers(setting: Setting) -> Measured:
     """The same generation by two worker processes and by one."""
     if setting.workers < 2:
         raise ReverieError("needs two cores; this process may use 1")
-    arena = make_arena(setting.folder, paper("doom", "dream"), setting.amount(STEPS))
+    env = make_env(setting.folder, paper("doom", "dream"), setting.amount(STEPS))
     with MemoryWatch() as memory, Workers(2) as pool:
-        two = median(lambda: generation_rate(arena, pool, setting), setting.repeats)
+        two = median(lambda: generation_rate(env, pool, setting), setting.repeats)
     with Workers(1) as pool:
-        one = median(lambda: generation_rate(arena, pool, setting), setting.repeats)
+        one = median(lambda: generation_rate(env, pool, setting), setting.repeats)
     return Measured(
         ours=two,
         baseline=one,
@@ -81,14 +81,14 @@ def two_workers(setting: Setting) -> Measured:
     )
 
 
-def _full(setting: Setting, experiment: Experiment) -> Measured:
+def _measure_population(setting: Setting, experiment: Experiment) -> Measured:
     """A population of whose dreams none ends."""
-    arena = make_arena(setting.folder, experiment, setting.amount(STEPS))
+    env = make_env(setting.folder, experiment, setting.amount(STEPS))
     plain = PlainTask(
-        arena.spec, experiment.memory, experiment.controller, setting.amount(PLAIN_STEPS), arena.dream.temperature
+        env.spec, experiment.memory, experiment.controller, setting.amount(PLAIN_STEPS), env.dream.temperature
     )
     with MemoryWatch() as memory, Workers(setting.workers) as pool:
-        ours = median(lambda: generation_rate(arena, pool, setting), setting.repeats)
+        ours = median(lambda: generation_rate(env, pool, setting), setting.repeats)
     with Workers(setting.workers) as pool:
         rows = _rows(setting)
         products = measure_products(pool, step_products(experiment.memory, rows), 1, setting.effort)
@@ -104,25 +104,27 @@ def _full(setting: Setting, experiment: Experiment) -> Measured:
     )
 
 
-def generation_rate(arena: Arena, pool: Workers, setting: Setting) -> float:
+def generation_rate(env: EnvSpec, pool: Workers, setting: Setting) -> float:
     """Steps a second of one generation, the way `evolve` spreads it."""
-    config = _population(setting)
-    params, seeds = candidates(arena, config.population), range(config.rollouts)
-    begun = time.perf_counter()
-    tried = returns_of(arena, params, seeds, pool, (config.shard, config.rollouts))
+    chunk, episodes = _chunk(setting)
+    tasks = CMAESConfig().population // CANDIDATES_PER_TASK
+    params, begun = candidates(env, tasks * chunk), time.perf_counter()
+    tried = returns_of(env, params, range(episodes), pool, (chunk, episodes))
     return float(tried.steps.sum()) / (time.perf_counter() - begun)
 
 
 @torch.inference_mode()
 def undropped_rate(task: Task) -> float:
     """Live steps a second where no dream is dropped before the last one of its batch ends."""
-    engine = open_dream(task.arena)
-    dreams = Dreams(engine, task.params, task.seeds)
-    live = torch.ones(dreams.rows.count, dtype=torch.bool)
+    (engine,), seeds = task.env.engines(), list(task.seeds) * len(task.params)
+    dream, episodes = Dream(engine, len(seeds), share_noise=True), torch.arange(len(seeds))
+    actor = Population(task.env.controller_shape(), task.params, episodes.numpy() // len(task.seeds))
+    live = torch.ones(len(seeds), dtype=torch.bool)
+    dream.begin(episodes, seeds)
     steps, begun = 0, time.perf_counter()
-    for _ in range(engine.max_steps):
+    for _ in range(LONGEST):
         steps += int(live.sum())
-        live &= ~dreams.step()[2]
+        live &= ~dream.step(actor.act(dream.observe(), episodes)).terminated
         if not live.any():
             break
     return steps / (time.perf_counter() - begun)
@@ -134,18 +136,16 @@ def step_products(config: MemoryConfig, rows: int) -> tuple[tuple[int, int, int,
     return (1, rows, hidden + config.input_size, 4 * hidden), (1, rows, hidden, config.output_size)
 
 
-def _population(setting: Setting) -> EvolutionConfig:
-    """The paper's 64 x 16; tests ask for fewer candidates, in as many tasks."""
-    config = EvolutionConfig()
-    shard = setting.amount(config.shard)
-    return replace(config, population=shard * (config.population // config.shard), shard=shard)
+def _chunk(setting: Setting) -> tuple[int, int]:
+    """Candidates and episodes of a task: the paper's 16 episodes; tests ask for fewer candidates."""
+    return setting.amount(CANDIDATES_PER_TASK), CMAESConfig().episodes
 
 
 def _rows(setting: Setting) -> int:
-    config = _population(setting)
-    return config.shard * config.rollouts
+    chunk, episodes = _chunk(setting)
+    return chunk * episodes
 
 
-def _shard(arena: Arena, setting: Setting) -> Task:
-    config = _population(setting)
-    return Task(arena, candidates(arena, config.shard), tuple(range(config.rollouts)))
+def _one_task(env: EnvSpec, setting: Setting) -> Task:
+    chunk, episodes = _chunk(setting)
+    return Task(env, candidates(env, chunk), tuple(range(episodes)))

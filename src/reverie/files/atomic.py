@@ -25,6 +25,10 @@ RESTORE = "restore it from a copy, or remove it to have it made again"
 LARGEST, LARGEST_JSON = 4 << 30, 256 << 20  # bytes: what claims to be larger is nothing that we wrote
 DEEPEST_JSON = 50  # lists and objects in one another; far below where Python's own recursion ends
 DIVERGED = "training diverged: try gentler settings, such as a lower learning rate"
+# flags of `os.open` that not every system has
+NO_LINKS, NO_WAIT, CLOSED, BYTES = (
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
+)
 _TOKEN = secrets.token_hex(4)  # tells this process's temporary files from those of a dead one with the same id
 _COUNTER = itertools.count()
 _TEMPORARY = re.compile(r".+\.(\d+)-([0-9a-f]{8})-\d+\.tmp")
@@ -151,16 +155,24 @@ def sweep_all_temporary(folder: str | Path) -> None:
 
 def sync_folder(folder: str | Path) -> None:
     """Make renames and removals in `folder` last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | CLOSED)
+    except PermissionError:
+        if os.name == "nt":  # where folders cannot be opened
+            return
+        raise
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # some disks know no such thing
+            raise
     finally:
         os.close(descriptor)
 
 
 def open_regular(path: Path, remedy: str = RESTORE) -> BufferedReader:
     """A regular file, opened to be read; errors as those of `read_bytes`."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO would otherwise wait for a writer
+    flags = os.O_RDONLY | NO_LINKS | NO_WAIT | CLOSED | BYTES  # a FIFO would otherwise wait for a writer
     try:
         descriptor = os.open(path, flags)
     except FileNotFoundError:

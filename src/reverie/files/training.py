@@ -48,6 +48,16 @@ def unpack(
         optimizer.load_state_dict(state)
 
 
+def log_interval(updates: int) -> int:
+    """Updates between two rows of metrics: 20, fewer where a training of `updates` would log less than 200 times."""
+    return min(max(updates // 200, 1), 20)
+
+
+def checkpoint_interval(updates: int, longest: int) -> int:
+    """Updates between two checkpoints: `longest`, or a twentieth of the training where that is less."""
+    return min(max(updates // 20, 1), longest)
+
+
 def require_same(folder: str | Path, what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse to go on with `what`, "a training of V" say, where its settings are others than `wanted`."""
     for name, value in wanted.items():

@@ -23,10 +23,13 @@ import reverie
 from reverie.errors import ReverieError
 from reverie.evaluation.published import published
 from reverie.files.atomic import sweep_all_temporary, write_bytes, write_json
-from reverie.lab import graphs, noise, reference, survey
+from reverie.lab import graphs, noise, reference
+from reverie.lab.latent_map import kl_per_dimension, latent_map
 from reverie.lab.onnx_file import halved, to_onnx
-from reverie.lab.source import LabAgent, LabEpisode, LabSource
-from reverie.report.wording import parameter_count
+from reverie.lab.source import LabAgent, LabEpisode, LabRun
+from reverie.memory.config import DONE_WEIGHT
+from reverie.memory.loss import surprise
+from reverie.report.number_format import parameter_count
 from reverie.worlds.registry import base_world
 
 FORMAT = 1
@@ -39,7 +42,7 @@ MARKER = "lab.json"
 ACTION_LABELS = {"doom": ["move"], "carracing": ["steer", "gas", "brake"]}
 
 
-def write_lab(folder: Path, sources: Sequence[LabSource]) -> None:
+def write_lab(folder: Path, sources: Sequence[LabRun]) -> None:
     """Write the page and the runs into `folder`, which is new, empty, or an earlier lab's."""
     check_folder(folder)
     sweep_all_temporary(folder)
@@ -55,7 +58,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _is_ours(file: Path) -> bool:
-    page = {found.name for found in _page().iterdir()}
+    page = {file.name for file in _page().iterdir()}
     return file.name in page | {MARKER} or file.name.partition("-")[0] in FOLDERS or file.suffix == ".tmp"
 
 
@@ -72,7 +75,7 @@ def _copy_page(folder: Path) -> None:
                 write_bytes(place / file.name, file.read_bytes())
 
 
-def _write_run(folder: Path, place: str, source: LabSource) -> dict[str, Any]:
+def _write_run(folder: Path, place: str, source: LabRun) -> dict[str, Any]:
     """Write one run's files below `folder`/`place`; returns what lab.json says of it."""
     spec, config = source.spec, source.memory.config
     _write_graphs(folder / place, source)
@@ -84,11 +87,11 @@ def _write_run(folder: Path, place: str, source: LabSource) -> dict[str, Any]:
         "title": published(spec.name).title,
         "pace": published(spec.name).frames_per_second,
         "reward": spec.reward,
-        "max_steps": source.dream.max_steps or spec.max_steps,
+        "max_steps": spec.max_steps,
         "repeat": spec.repeat,
         "temperature": source.dream.temperature,
-        "done": source.dream.done,
-        "done_weight": config.done_weight,
+        "termination": source.dream.termination,
+        "done_weight": DONE_WEIGHT,
         "heads": {"done": config.done_head, "reward": config.reward_head},
         "latent_size": config.latent_size,
         "memory_size": config.hidden_size,
@@ -96,7 +99,7 @@ def _write_run(folder: Path, place: str, source: LabSource) -> dict[str, Any]:
         "agents": [_agent(agent) for agent in source.agents],
         "parameters": {"V": parameter_count(source.vision), "M": parameter_count(source.memory)},
         "starts": _starts(arrays, source),
-        "nats": arrays.add(survey.nats(source.mu, source.logvar)),
+        "nats": arrays.add(kl_per_dimension(source.mu, source.logvar)),
         "map": _map(arrays, source),
         "episodes": [
             _episode(folder, f"{place}/episode-{number}.webp", arrays, source, episode)
@@ -115,7 +118,7 @@ def _bytes_to_begin(folder: Path, place: str) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _write_graphs(folder: Path, source: LabSource) -> None:
+def _write_graphs(folder: Path, source: LabRun) -> None:
     write_bytes(folder / "encoder.onnx", halved(to_onnx(graphs.Encoder(source.vision))))
     write_bytes(folder / "decoder.onnx", halved(to_onnx(graphs.Decoder(source.vision))))
     write_bytes(folder / "memory.onnx", to_onnx(graphs.Dreamer(source.memory, source.spec.actions)))
@@ -143,11 +146,12 @@ class _Arrays:
         return b"".join(self._parts)
 
 
-def _actions(source: LabSource) -> dict[str, Any]:
+def _actions(source: LabRun) -> dict[str, Any]:
     actions = source.spec.actions
     numbered = [f"action {part + 1}" for part in range(actions.size)]
     labels = ACTION_LABELS.get(base_world(source.spec.name), numbered)
-    return {"kind": actions.kind, "size": actions.size, "labels": labels}
+    spans = [[span.start, span.stop, span.one_hot] for span in actions.spans]
+    return {"kind": actions.kind, "size": actions.size, "labels": labels, "spans": spans}
 
 
 def _agent(agent: LabAgent) -> dict[str, Any]:
@@ -160,14 +164,14 @@ def _agent(agent: LabAgent) -> dict[str, Any]:
     }
 
 
-def _starts(arrays: _Arrays, source: LabSource) -> dict[str, Any]:
+def _starts(arrays: _Arrays, source: LabRun) -> dict[str, Any]:
     starts = source.starts
     chosen = np.linspace(0, len(starts) - 1, min(SHOWN_STARTS, len(starts))).round().astype(int)
     return {"mu": arrays.add(starts.mu[chosen]), "logvar": arrays.add(starts.logvar[chosen])}
 
 
-def _map(arrays: _Arrays, source: LabSource) -> dict[str, Any]:
-    flat = survey.flat_map(source.mu)
+def _map(arrays: _Arrays, source: LabRun) -> dict[str, Any]:
+    flat = latent_map(source.mu)
     return {
         "mean": arrays.add(flat.mean),
         "axes": arrays.add(flat.axes),
@@ -177,7 +181,7 @@ def _map(arrays: _Arrays, source: LabSource) -> dict[str, Any]:
     }
 
 
-def _episode(folder: Path, sheet: str, arrays: _Arrays, source: LabSource, episode: LabEpisode) -> dict[str, Any]:
+def _episode(folder: Path, sheet: str, arrays: _Arrays, source: LabRun, episode: LabEpisode) -> dict[str, Any]:
     _write_sheet(folder / sheet, episode.frames)
     return {
         "label": episode.label,
@@ -188,7 +192,7 @@ def _episode(folder: Path, sheet: str, arrays: _Arrays, source: LabSource, episo
         "mu": arrays.add(episode.mu),
         "actions": arrays.add(episode.actions),
         "rewards": arrays.add(episode.rewards),
-        "surprise": arrays.add(survey.surprise(source.memory, source.spec.actions, episode)),
+        "surprise": arrays.add(surprise(source.memory, source.spec.actions, episode.as_latents())),
     }
 
 
@@ -205,16 +209,16 @@ def _write_sheet(path: Path, frames: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _check(arrays: _Arrays, source: LabSource) -> dict[str, Any]:
+def _check(arrays: _Arrays, source: LabRun) -> dict[str, Any]:
     """A dream made here in PyTorch, for the page to dream again and compare."""
     actions, tau = source.spec.actions, source.dream.temperature
-    taken = reference.swaying_actions(actions, CHECK_STEPS)
+    actions_taken = reference.swaying_actions(actions, CHECK_STEPS)
     start = source.starts.mu[0]
-    latents = reference.dream_latents(source.memory, actions, start, taken, CHECK_SEED, tau)
+    latents = reference.dream_latents(source.memory, actions, start, actions_taken, CHECK_SEED, tau)
     return {
         "seed": CHECK_SEED,
         "temperature": tau,
-        "actions": arrays.add(taken),
+        "actions": arrays.add(actions_taken),
         "latents": arrays.add(latents),
         "noise": arrays.add(noise.normal(CHECK_SEED, noise.SPREAD, 0, source.memory.config.latent_size)),
     }

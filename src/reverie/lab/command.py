@@ -9,9 +9,9 @@ from pathlib import Path
 from reverie.errors import ReverieError
 from reverie.files.scratch import scratch_folder
 from reverie.lab.bundle import check_folder, write_lab
-from reverie.lab.opening import lab_source
+from reverie.lab.loading import load_lab_run
 from reverie.lab.server import serving
-from reverie.lab.source import LabSource
+from reverie.lab.source import LabRun
 from reverie.progress import announce
 
 
@@ -42,14 +42,14 @@ def _wait() -> None:
         announce("")
 
 
-def _sources(runs: Sequence[Path]) -> list[LabSource]:
+def _sources(runs: Sequence[Path]) -> list[LabRun]:
     announce("lab: opening V, M and C")
-    sources = [lab_source(run) for run in runs]
+    sources = [load_lab_run(run) for run in runs]
     check_same_world(sources)
     return sources
 
 
-def check_same_world(sources: Sequence[LabSource]) -> None:
+def check_same_world(sources: Sequence[LabRun]) -> None:
     """Refuse runs that cannot dream side by side."""
     first = sources[0].spec
     for source in sources[1:]:

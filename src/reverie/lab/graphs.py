@@ -29,7 +29,8 @@ class Encoder(nn.Module):
         self.vision = vision
 
     def forward(self, frame: Tensor) -> tuple[Tensor, Tensor]:
-        vision, y = self.vision, frame
+        vision = self.vision
+        y = frame if vision.mean_frame is None else frame - vision.mean_frame
         for conv in (vision.conv1, vision.conv2, vision.conv3, vision.conv4):
             y = F.relu(conv(y))
         y = y.flatten(1)
@@ -55,7 +56,9 @@ class Decoder(nn.Module):
         last = vision.deconv4
         y = F.relu(vision.deconv1(y[:, :, None, None]))
         y = F.relu(vision.deconv3(F.relu(vision.deconv2(y))))
-        pixels = torch.sigmoid(last(y))[0].permute(1, 2, 0) * 255
+        mean = vision.mean_frame
+        y = torch.sigmoid(last(y)) if mean is None else (last(y) + mean).clamp(0, 1)
+        pixels = y[0].permute(1, 2, 0) * 255
         return F.pad(pixels, (0, 1), value=255.0)
 
     def example(self) -> tuple[Tensor, ...]:
@@ -67,8 +70,8 @@ class Dreamer(nn.Module):
     """One step of M's dream.
 
     z [1, Nz], action [1, A] as C emits it, restart [1], h and c [1, H], temperature [], uniform and normal [1, Nz]
-    -> the next z, h, c; `expected` [1, Nz], the mean of the next z; where M has the head, `done` [1], the chance that
-    the dream ends here, and `reward` [1].
+    -> the next z, h, c; `expected` [1, Nz], the mean of the next z; where M has the head, `done` [1], the probability
+    that the dream ends here, and `reward` [1].
     """
 
     inputs = ("z", "action", "restart", "h", "c", "temperature", "uniform", "normal")
@@ -90,14 +93,14 @@ class Dreamer(nn.Module):
         uniform: Tensor,
         normal: Tensor,
     ) -> tuple[Tensor, ...]:
-        felt = self.actions.for_memory(action)
-        state, prediction = self.memory.step(LSTMState(h, c), z, felt, restart)
+        a = self.actions.for_memory(action)
+        state, prediction = self.memory.step(LSTMState(h, c), z, a, restart)
         logits, mean, log_std = prediction[:3]
         expected = (torch.softmax(logits, -1) * mean).sum(-1)
         next_z = sample(logits, mean, log_std, temperature, uniform, normal)
-        chance = None if prediction.done_logit is None else torch.sigmoid(prediction.done_logit)
-        said = (next_z, state.h, state.c, expected, chance, prediction.reward)
-        return tuple(output for output in said if output is not None)
+        done = None if prediction.done_logit is None else torch.sigmoid(prediction.done_logit)
+        outputs = (next_z, state.h, state.c, expected, done, prediction.reward)
+        return tuple(output for output in outputs if output is not None)
 
     def example(self) -> tuple[Tensor, ...]:
         """Inputs of the right shapes."""
@@ -121,7 +124,7 @@ def sample(
 class Actor(nn.Module):
     """C: z [1, Nz], h and c [1, H] from before z was absorbed -> action [1, A], as C emits it.
 
-    What C sees of M besides its state (`expectation_of`) is worked out within the graph.
+    What C sees of M besides its state (`expectation_of`) is computed within the graph.
     """
 
     outputs = ("action",)
@@ -133,14 +136,14 @@ class Actor(nn.Module):
         self.expectation = expectation_of(controller.config, memory, controller.actions)
         self.register_buffer("params", torch.as_tensor(np.asarray(params, np.float32))[None])
         config = controller.config
-        sees_c = "c" in config.features or config.sees_outlook
-        self.inputs = ("z",) if config.features == "z" else ("z", "h", "c") if sees_c else ("z", "h")
+        sees_c = bool({"c", "survival"} & set(config.inputs))
+        self.inputs = ("z",) if not config.needs_memory else ("z", "h", "c") if sees_c else ("z", "h")
 
     def forward(self, z: Tensor, h: Tensor | None = None, c: Tensor | None = None) -> Tensor:
         none = z.new_zeros(1, 0)
         state = LSTMState(none if h is None else h, none if c is None else c)
-        seen = features(self.controller.config, z, state, self.expectation)
-        return self.controller.act(self.params, seen[None])[0]
+        inputs = features(self.controller.config, z, state, self.expectation)
+        return self.controller.act(self.params, inputs[None])[0]
 
     def example(self) -> tuple[Tensor, ...]:
         """Inputs of the right shapes."""

@@ -27,8 +27,8 @@ def normal(seed: int, stream: int, step: int, count: int) -> np.ndarray:
     pair = 2 * np.arange(count)
     u = (_top_bits(seed, stream, step, pair) + 0.5) / 2**24
     v = _top_bits(seed, stream, step, pair + 1) / 2**24
-    drawn: np.ndarray = (np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)).astype(np.float32)
-    return drawn
+    values: np.ndarray = (np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)).astype(np.float32)
+    return values
 
 
 def _top_bits(seed: int, stream: int, step: int, index: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from reverie.errors import ReverieError
 from reverie.lab.graphs import Graph
 
 INSTALL = "the lab needs onnx and onnxscript, which are not installed: pip install 'reverie[lab]'"
-LARGE = 4096  # numbers from which on a weight is worth halving
+LARGE = 4096  # numbers of a weight from which on it is halved
 
 
 def to_onnx(graph: Graph) -> bytes:
@@ -58,7 +58,7 @@ def halved(model: bytes) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of its own progress."""
+    """Without the exporter's messages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

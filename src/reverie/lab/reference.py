@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from reverie.dream.engine import open_loop
 from reverie.lab import noise
-from reverie.memory.mixture import sample
 from reverie.memory.model import MDNRNN
-from reverie.worlds.spec import ActionSpec
+from reverie.worlds.spec import ActionSpec, Span
 
 
 @torch.inference_mode()
@@ -17,25 +18,30 @@ def dream_latents(
 ) -> np.ndarray:
     """The latents float32 [T + 1, Nz] of a dream from `start` [Nz] with C's actions `taken` [T, A]."""
     z = torch.from_numpy(np.asarray(start, np.float32))[None]
-    felt = actions.for_memory(torch.from_numpy(np.asarray(taken, np.float32)))
-    state, restart = memory.initial_state(1), torch.ones(1)
-    latents = [z]
-    for step, action in enumerate(felt):
-        state, prediction = memory.step(state, z, action[None], restart)
-        uniform, normal = (
-            torch.from_numpy(draw(seed, stream, step, z.shape[1]))[None]
-            for draw, stream in ((noise.uniform, noise.COMPONENT), (noise.normal, noise.SPREAD))
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        return (
+            torch.from_numpy(noise.uniform(seed, noise.COMPONENT, step, z.shape[1]))[None],
+            torch.from_numpy(noise.normal(seed, noise.SPREAD, step, z.shape[1]))[None],
         )
-        z = sample(prediction.logits, prediction.mean, prediction.log_std, temperature, uniform, normal)
-        latents.append(z)
-        restart = torch.zeros(1)
-    return torch.cat(latents).numpy()
+
+    steps = torch.from_numpy(np.asarray(taken, np.float32))[:, None]
+    begin = memory.initial_state(1), torch.ones(1)
+    return open_loop(memory, actions, z, *begin, steps, temperature, draw)[:, 0].numpy()
 
 
 def swaying_actions(actions: ActionSpec, steps: int) -> np.ndarray:
     """Actions float32 [T, A] that visit all that a world allows: each part sways at a pace of its own, or in turn."""
     t = np.arange(steps)
-    if actions.kind == "discrete":
-        return np.eye(actions.size, dtype=np.float32)[t // 5 % actions.size]
+    if actions.has_one_hots:
+        return np.concatenate([_swaying_span(span, t) for span in actions.spans], 1, dtype=np.float32)
     swings = [np.sin(t / (5 + 2 * part)) for part in range(actions.size)]
     return np.stack(swings, axis=1).astype(np.float32)
+
+
+def _swaying_span(span: Span, t: np.ndarray) -> np.ndarray:
+    """One part's numbers [T, n]: a one-hot group takes turns, numbers sway."""
+    size = span.stop - span.start
+    if span.one_hot:
+        return np.eye(size)[t // 5 % size]
+    return np.stack([np.sin(t / (5 + 2 * part)) for part in range(size)], axis=1)

@@ -34,6 +34,13 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+ELSEWHERE = """
+The lab answers to its own address alone, http://localhost:{port}/, so that no other site's page can ask it.
+Through a tunnel, forward the same port number:  ssh -L {port}:localhost:{port} SERVER  and open that address; with
+`reverie lab RUN --no-browser --port N` you choose the number. Behind a proxy, in a Codespace or under another path:
+`reverie lab RUN --export DIR` writes static files for a web server of yours.
+"""
+
 
 class LabServer(ThreadingHTTPServer):
     """Serves the files that `folder` holds when it starts, and nothing else: a request names one or gets 404."""
@@ -77,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         if not self._is_from_here():
-            self._refuse(HTTPStatus.FORBIDDEN)
+            self._refuse(HTTPStatus.FORBIDDEN, ELSEWHERE.format(port=self.server.server_port))
             return
         file = self.server.files.get(self.path.partition("?")[0])
         if file is None:
@@ -110,8 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
         opened = (self.headers.get("Sec-Fetch-Mode"), self.headers.get("Sec-Fetch-Dest")) == ("navigate", "document")
         return self.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not opened
 
-    def _refuse(self, status: HTTPStatus) -> None:
-        body = f"{status.value} {status.phrase}\n".encode()
+    def _refuse(self, status: HTTPStatus, why: str = "") -> None:
+        body = f"{status.value} {status.phrase}\n{why}".encode()
         self._head(status, "text/plain; charset=utf-8", len(body))
         if self.command != "HEAD":
             self.wfile.write(body)

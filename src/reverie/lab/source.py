@@ -1,4 +1,4 @@
-"""What the lab shows of a run: V, M, the agents, where dreams start, recorded episodes."""
+"""What the lab shows of a run: V, M, the agents, the starts of dreams, recorded episodes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from reverie.dream.config import DreamConfig
     from reverie.dream.starts import Starts
     from reverie.memory.model import MDNRNN
+    from reverie.vision.latents import LatentEpisode
     from reverie.vision.model import ConvVAE
     from reverie.worlds.spec import WorldSpec
 
@@ -23,8 +24,8 @@ class LabAgent:
     key: a word for files and the page: "agent", or "cheat" for the one evolved at a low temperature
     label: for a reader
     params: float64 [n]
-    temperature: of the dream that it was evolved in; None where that was the real world
-    scores: a few words of what it is worth; empty where it was not scored
+    temperature: of the dream that it was trained in; None where that was the real world
+    scores: its scores as text; empty where it was not scored
     """
 
     key: str
@@ -53,6 +54,12 @@ class LabEpisode:
     rewards: np.ndarray
     terminated: bool
 
+    def as_latents(self) -> LatentEpisode:
+        """The same episode without its frames."""
+        from reverie.vision.latents import LatentEpisode
+
+        return LatentEpisode(self.mu, self.logvar, self.actions, self.rewards, self.terminated)
+
     def __repr__(self) -> str:
         return f"LabEpisode({self.label!r}, steps={len(self)})"
 
@@ -61,11 +68,11 @@ class LabEpisode:
 
 
 @dataclass(frozen=True, repr=False)
-class LabSource:
-    """All that one run brings to the lab.
+class LabRun:
+    """One run as the lab shows it.
 
-    mu, logvar: float32 [N, Nz], V's Gaussians of frames spread over all that is known of the world
-    cheat: where the agent of a cool dream has another V and M than these, it with them
+    mu, logvar: float32 [N, Nz], V's Gaussians of frames at even distances over all recorded ones
+    cheat: the agent of a low temperature with its own V and M, where those are not these
     """
 
     name: str
@@ -78,7 +85,7 @@ class LabSource:
     episodes: list[LabEpisode]
     mu: np.ndarray
     logvar: np.ndarray
-    cheat: LabSource | None = None
+    cheat: LabRun | None = None
 
     def __repr__(self) -> str:
-        return f"LabSource({self.name!r}, agents={len(self.agents)}, episodes={len(self.episodes)})"
+        return f"LabRun({self.name!r}, agents={len(self.agents)}, episodes={len(self.episodes)})"

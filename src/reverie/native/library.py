@@ -9,6 +9,7 @@ import platform
 import shlex
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,8 +63,12 @@ def _load(compiler: list[str], command: list[str], name: str, signatures: Signat
 
 def find_compiler() -> list[str] | None:
     """The words of the C compiler's command: $CC, else the first of cc, gcc and clang that is installed."""
-    if os.environ.get("CC"):
-        return shlex.split(os.environ["CC"])
+    try:
+        given = shlex.split(os.environ.get("CC", ""))
+    except ValueError:  # a quotation mark that is not closed
+        given = []
+    if given:
+        return given
     found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     return [found] if found else None
 
@@ -100,7 +105,10 @@ def fingerprint(source: Path, command: list[str]) -> str:
 
 def cache_folder() -> Path:
     """Where compiled libraries are kept from one process to the next."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reverie"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reverie"
+    except RuntimeError:  # a user without a home, as containers have
+        return Path(tempfile.gettempdir()) / f"reverie-cache-{os.getuid()}"
 
 
 def _run(command: list[str]) -> None:

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 
 from reverie.evaluation.published import Curve
 from reverie.evaluation.score import Score, histogram
-from reverie.report.theme import DREAM, INK, MUTED, PAPER, RANDOM, REAL, new_figure, to_svg
+from reverie.report.theme import (
+    DREAM,
+    INK,
+    MUTED,
+    PAPER,
+    RANDOM,
+    REAL,
+    Rows,
+    log_scale,
+    new_figure,
+    place_legend,
+    series,
+    thinned,
+    to_svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-POINTS = 240  # of a curve: more than a column of the page can show
-
-Rows = Sequence[Mapping[str, Any]]
+    from reverie.feature_env import Place
 
 
 def score_histograms(scores: Mapping[str, Score], unit: str) -> Markup:
@@ -93,64 +104,53 @@ def _span_updates(axis: Axes, last: float) -> None:
     axis.set_xlim(10, max(last, 24_000) * 1.3)
 
 
-def fitness_curve(rows: Rows, unit: str, where: str, paper: Curve = (), paper_label: str = "") -> Markup | None:
-    """Fitness by generation: the population's mean within worst to best, re-scored agents, the published mean."""
-    steps, mean = series(rows, "mean")
+def fitness_curve(rows: Rows, unit: str, place: Place, paper: Curve = (), paper_label: str = "") -> Markup | None:
+    """Fitness by generation: the population's mean within worst to best, re-scored Cs, the published mean."""
+    steps, mean = series(rows, "fitness_mean")
     if not len(steps):
         return None
-    colour = DREAM if where == "dream" else REAL
+    colour = DREAM if place == "dream" else REAL
     figure, (axis,) = new_figure()
-    low, high = series(rows, "min")[1], series(rows, "max")[1]
+    low, high = series(rows, "fitness_min")[1], series(rows, "fitness_max")[1]
     if len(low) == len(high) == len(steps):
         axis.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0, label="worst to best")
     axis.plot(steps, mean, color=colour, label="mean")
-    _mark_rounds(axis, rows, "step", 1)
-    checks, rescored = series(rows, "rescored")
+    _mark_turns(axis, rows, "step", 1)
+    checks, rescored = series(rows, "best_return_mean")
     if len(checks):
-        axis.plot(checks, rescored, "o", color=INK, markersize=3.5, label="best agent, fresh seeds")
+        axis.plot(checks, rescored, "o", color=INK, markersize=3.5, label="best C, fresh seeds")
     if paper:
         axis.plot(*zip(*paper, strict=True), color=PAPER, linestyle="--", marker="o", markersize=3, label=paper_label)
     axis.set_xlim(0, 1.05 * max(steps[-1], paper[1][0] if paper else 1))
     axis.set_xlabel("generation")
-    axis.set_title(f"{unit} in the {where}", loc="left", fontsize=10, color=INK)
+    axis.set_title(f"CMA-ES: {unit} in the {place}", loc="left", fontsize=10, color=INK)
     place_legend(figure, columns=2)
     alt = f"Mean fitness by generation: {mean[0]:.0f} at first, {mean[-1]:.0f} at generation {int(steps[-1])}."
-    return to_svg(figure, "fitness", alt)
+    return to_svg(figure, f"fitness-{place}", alt)
 
 
-def learning_curve(rows: Rows, unit: str) -> Markup | None:
-    """What dreams brought to a C that learns by gradients, over the steps dreamt."""
-    steps, mean = series(rows, "mean")
-    if not len(steps):
+def learning_curve(rows: Rows, unit: str, place: Place) -> Markup | None:
+    """What episodes brought to a C that learns by gradients, over the steps taken for that."""
+    rows = [row for row in rows if row.get("episode_return_mean") is not None]
+    if not rows:
         return None
-    dreamt = np.array([row["dream_steps"] for row in rows if row.get("mean") is not None]) / 1e6
+    mean = series(rows, "episode_return_mean")[1]
+    taken = np.array([row[f"{place}_steps"] for row in rows]) / 1e6
     figure, (axis,) = new_figure()
-    axis.plot(*thinned(dreamt, mean), color=DREAM)
-    _mark_rounds(axis, rows, "dream_steps", 1e6)
-    axis.set_xlabel("million steps dreamt")
-    axis.set_title(f"{unit} in the last dreams that ended", loc="left", fontsize=10, color=INK)
-    alt = f"Mean return by steps dreamt: {mean[0]:.0f} at first, {mean[-1]:.0f} after {dreamt[-1]:.1f} million."
-    return to_svg(figure, "learning", alt)
+    axis.plot(*thinned(taken, mean), color=DREAM if place == "dream" else REAL, label="mean")
+    if place == "world":
+        worst = series(rows, "episode_return_min")[1]
+        axis.plot(*thinned(taken, worst), color=REAL, alpha=0.35, linewidth=1, label="worst episode of an update")
+        place_legend(figure)
+    _mark_turns(axis, rows, f"{place}_steps", 1e6)
+    axis.set_xlabel(f"million steps in the {place}")
+    axis.set_title(f"Policy gradients: {unit} in the {place}", loc="left", fontsize=10, color=INK)
+    alt = f"Mean return by steps in the {place}: {mean[0]:.0f} at first, {mean[-1]:.0f} after {taken[-1]:.2f} million."
+    return to_svg(figure, f"learning-{place}", alt)
 
 
-def finetuning_curve(rows: Rows, unit: str) -> Markup | None:
-    """What real episodes brought to a C that is fine-tuned in the real world, over the steps taken for that."""
-    steps, mean = series(rows, "mean")
-    if not len(steps):
-        return None
-    taken, worst = np.array([row["world_steps"] for row in rows]) / 1e6, series(rows, "min")[1]
-    figure, (axis,) = new_figure()
-    axis.plot(taken, mean, color=REAL, label="mean of an update's episodes")
-    axis.plot(taken, worst, color=REAL, alpha=0.35, linewidth=1, label="the worst of them")
-    axis.set_xlabel("million real steps")
-    axis.set_title(f"{unit} in the world, with the noise that C learns by", loc="left", fontsize=10, color=INK)
-    place_legend(figure)
-    alt = f"Mean return by real steps: {mean[0]:.0f} at first, {mean[-1]:.0f} after {taken[-1]:.2f} million."
-    return to_svg(figure, "finetuning", alt)
-
-
-def _mark_rounds(axis: Axes, rows: Rows, key: str, unit: float) -> None:
-    """A dotted line where a round ended, in rows of `read_in_turn`."""
+def _mark_turns(axis: Axes, rows: Rows, key: str, unit: float) -> None:
+    """A dotted line where a phase, and with it perhaps a round, ended, in rows of `read_in_turn`."""
     for row, following in pairwise(rows):
         if row.get("turn") != following.get("turn"):
             axis.axvline(row[key] / unit, color=MUTED, linewidth=0.8, linestyle=":")
@@ -228,38 +228,3 @@ def drift(one_step: np.ndarray, free: np.ndarray, frozen: np.ndarray) -> Markup:
     place_legend(figure)
     alt = f"Latent error after {len(free)} steps: dreaming on {free[-1]:.2f}, nothing moves {frozen[-1]:.2f}."
     return to_svg(figure, "drift", alt)
-
-
-def log_scale(axis: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis whose labels are plain numbers, at least two of them."""
-    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullLocator
-
-    axis.set(**{f"{which}scale": "log"})
-    low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
-    marks = axis.xaxis if which == "x" else axis.yaxis
-    decades = LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0,))
-    marks.set_major_locator(decades if high / low > 5 else AutoLocator())
-    marks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    marks.set_minor_locator(NullLocator())
-
-
-def series(rows: Rows, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """The steps and values of the rows that have `key`, both float64 [N]."""
-    found = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
-    pairs = np.array(found, np.float64).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
-
-
-def thinned(steps: np.ndarray, values: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """At most `points` points: a long curve is averaged over neighbouring steps, a short one left as it is."""
-    if len(steps) <= points:
-        return steps, values
-    groups = np.array_split(np.arange(len(steps)), points)
-    return np.array([steps[g].mean() for g in groups]), np.array([values[g].mean() for g in groups])
-
-
-def place_legend(figure: Figure, columns: int = 3, colour: str = MUTED) -> None:
-    """Below the axes, where it covers no curve."""
-    figure.legend(
-        loc="outside lower left", ncols=columns, frameon=False, fontsize=8.5, labelcolor=colour, handlelength=1.4
-    )

@@ -11,12 +11,22 @@ from reverie.evaluation.score import Score
 
 if TYPE_CHECKING:
     from reverie.episodes.episode import Episode
+    from reverie.learning.phases import Phase
     from reverie.memory.model import MDNRNN
-    from reverie.report.recording import Recording
-    from reverie.report.rounds import RoundFilmed
+    from reverie.report.recording import Recording, RoundFilm
     from reverie.vision.latents import LatentEpisode
     from reverie.vision.model import ConvVAE
     from reverie.worlds.spec import WorldSpec
+
+
+@dataclass(frozen=True)
+class PhaseCurve:
+    """One phase of C's training in one round: its place among all phases, from 1, and its JSONL."""
+
+    number: int
+    phase: Phase
+    round: int
+    metrics_path: Path
 
 
 @dataclass(frozen=True)
@@ -29,9 +39,9 @@ class ReportInputs:
     episodes: a few recorded ones (frames to reconstruct)
     latents: some tens of recorded ones as V saw them, best ones that M was not trained on (prediction, calibration)
     awake, asleep: the agent filmed in the real world and in its dream
-    *_metrics: each stage's JSONL (a file that is not there counts as empty); of C in dreams one for each round
+    vision_metrics, memory_metrics: the stage's JSONL (a file that is not there counts as empty)
+    phases: those of C's training, round after round
     rounds: the agent of each round on one and the same seed
-    evolved_in: where C was trained
     controller_parameters: how many numbers C is
     config, versions: what config.json and versions.json hold
     seconds: wall time by stage
@@ -51,12 +61,8 @@ class ReportInputs:
     asleep: Recording | None = None
     vision_metrics: Path | None = None
     memory_metrics: Path | None = None
-    gradient_metrics: Sequence[Path] = ()
-    settle_metrics: Path | None = None
-    finetune_metrics: Path | None = None
-    controller_metrics: Sequence[Path] = ()
-    rounds: Sequence[RoundFilmed] = ()
-    evolved_in: str = "dream"
+    phases: Sequence[PhaseCurve] = ()
+    rounds: Sequence[RoundFilm] = ()
     controller_parameters: int | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)

@@ -63,16 +63,16 @@ def spread_frames(episodes: Sequence[np.ndarray], count: int) -> np.ndarray:
 def reconstructions(vision: ConvVAE, frames: np.ndarray) -> list[tuple[str, str]]:
     """Each frame of uint8 [n, 64, 64, 3] and what V makes of it (its mean latent, decoded), as data URIs."""
     mu, _ = encode_frames(vision, frames)
-    return [(png(frame), png(seen)) for frame, seen in zip(frames, decode_frames(vision, mu), strict=True)]
+    return [(png(frame), png(decoded)) for frame, decoded in zip(frames, decode_frames(vision, mu), strict=True)]
 
 
 def traversals(vision: ConvVAE, frames: np.ndarray, start: int = 0) -> list[Traversal]:
     """The latents that tell V most about `frames` [n, 64, 64, 3], each moved through the prior from frame `start`."""
     mu, logvar = (latents.cpu() for latents in encode_frames(vision, frames))
     nats = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(dim=0)
-    found = []
+    results = []
     for latent in nats.argsort(descending=True, stable=True)[:TRAVERSED].tolist():
         z = mu[start].repeat(COLUMNS, 1)
         z[:, latent] = torch.linspace(-REACH, REACH, COLUMNS)
-        found.append(Traversal(latent, float(nats[latent]), png(strip(decode_frames(vision, z)))))
-    return found
+        results.append(Traversal(latent, float(nats[latent]), png(strip(decode_frames(vision, z)))))
+    return results

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
 from markupsafe import Markup
 
 if TYPE_CHECKING:
@@ -38,7 +40,10 @@ VARIABLES = {
     RANDOM: "var(--random)",
     PAPER: "var(--paper)",
 }
+Rows = Sequence[Mapping[str, Any]]  # of metrics
+
 WIDTH, HEIGHT = 4.3, 2.8  # inches: narrow, so that the text stays readable on a phone
+POINTS = 240  # of a curve: more than a column of the page can show
 
 
 def _style(colours: Colours) -> dict[Any, Any]:
@@ -110,3 +115,38 @@ def _inline(svg: str, name: str, alt: str) -> str:
     for stand_in, variable in VARIABLES.items():
         body = body.replace(stand_in, variable)
     return f'<svg class="chart" {view[0]} role="img" aria-label="{alt}">{body}'
+
+
+def log_scale(axis: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic axis whose labels are plain numbers, at least two of them."""
+    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullLocator
+
+    axis.set(**{f"{which}scale": "log"})
+    low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
+    marks = axis.xaxis if which == "x" else axis.yaxis
+    decades = LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0,))
+    marks.set_major_locator(decades if high / low > 5 else AutoLocator())
+    marks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    marks.set_minor_locator(NullLocator())
+
+
+def series(rows: Rows, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """The steps and values of the rows that have `key`, both float64 [N]."""
+    points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+    pairs = np.array(points, np.float64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def thinned(steps: np.ndarray, values: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """At most `points` points: a long curve is averaged over neighbouring steps, a short one left as it is."""
+    if len(steps) <= points:
+        return steps, values
+    groups = np.array_split(np.arange(len(steps)), points)
+    return np.array([steps[g].mean() for g in groups]), np.array([values[g].mean() for g in groups])
+
+
+def place_legend(figure: Figure, columns: int = 3, colour: str = MUTED) -> None:
+    """Below the axes, where it covers no curve."""
+    figure.legend(
+        loc="outside lower left", ncols=columns, frameon=False, fontsize=8.5, labelcolor=colour, handlelength=1.4
+    )

@@ -93,8 +93,9 @@ def draw_tracks(action: np.ndarray, width: int) -> np.ndarray:
     """
     line = np.empty((width, 3), np.uint8)
     line[:] = BACKGROUND
-    edges = np.linspace(0, width + GAP, len(action) + 1).astype(int)
-    for value, left, right in zip(np.clip(action, -1, 1), edges[:-1], edges[1:] - GAP, strict=True):
+    gap = GAP if len(action) * 2 * GAP <= width else 0  # many numbers stand close together
+    edges = np.linspace(0, width + gap, len(action) + 1).astype(int)
+    for value, left, right in zip(np.clip(action, -1, 1), edges[:-1], edges[1:] - gap, strict=True):
         middle, columns = (left + right) / 2, np.arange(left, right) + 0.5
         reach = middle + value * (right - left) / 2
         marked = (columns >= min(middle, reach) - MARK) & (columns <= max(middle, reach) + MARK)

@@ -8,7 +8,7 @@ from typing import Any
 import reverie
 from reverie.evaluation.published import published
 from reverie.files.atomic import write_bytes
-from reverie.report import chapters, headline, rounds
+from reverie.report import overview, sections
 from reverie.report.inputs import ReportInputs
 
 TEMPLATE = "report.html.j2"
@@ -26,15 +26,15 @@ def render(inputs: ReportInputs) -> str:
         TEMPLATE,
         title=published(inputs.world.name).title,
         latents=inputs.vision.latent_size if inputs.vision is not None else "a few",
-        verdict=headline.verdict(inputs),
-        tiles=headline.tiles(inputs),
-        films=headline.films(inputs),
-        scores=headline.scores(inputs),
-        rounds=rounds.rounds(inputs),
-        vision=chapters.vision(inputs),
-        memory=chapters.memory(inputs),
-        controller=chapters.controller(inputs),
-        making=chapters.making(inputs),
+        verdict=overview.verdict(inputs),
+        tiles=overview.tiles(inputs),
+        films=overview.films(inputs),
+        scores=overview.scores(inputs),
+        rounds=overview.rounds(inputs),
+        vision=sections.vision(inputs),
+        memory=sections.memory(inputs),
+        controller=sections.controller(inputs),
+        making=sections.making(inputs),
     )
 
 

@@ -10,10 +10,9 @@ import numpy as np
 
 from reverie.evaluation.published import Curve, Figure
 from reverie.evaluation.score import Score
-from reverie.report.figures import Rows, log_scale, place_legend, series, thinned
-from reverie.report.theme import PAGE, Colours, new_figure
-from reverie.reproduction.outcome import Outcome, Reproduction
-from reverie.reproduction.plan import BlindPolicy, Evolved
+from reverie.report.theme import PAGE, Colours, Rows, log_scale, new_figure, place_legend, series, thinned
+from reverie.reproduction.plan import BlindPolicy, FreshC
+from reverie.reproduction.results import Reproduction, RowResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,24 +23,24 @@ LONGEST_OF_THREE = 19  # characters of a label where three stand in a row
 DASHES = ("-", (0, (6, 1)), (0, (4, 1)), (0, (2, 1)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 
 
-class Learning(NamedTuple):
-    """The rows of the metrics of a C's learning, how it is named, and whether it is the main run's."""
+class LearningCurve(NamedTuple):
+    """The metrics of a C's training, its label, and whether it is the main run's."""
 
     label: str
     rows: Rows
     main: bool = False
 
 
-def temperatures(found: Reproduction) -> list[Outcome]:
+def temperatures(reproduction: Reproduction) -> list[RowResult]:
     """The rows of the sweep over tau, the lowest first."""
-    swept = [one for one in found.outcomes if isinstance(one.row.player, Evolved) and one.row.player.first_round]
+    swept = [one for one in reproduction.results if isinstance(one.row.player, FreshC) and one.row.player.first_round]
     return sorted(swept, key=lambda one: one.temperature or 0)
 
 
-def transfer(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing:
-    """Score in the dream and in the real world over tau, the paper's beside ours; what lies between is cheated."""
+def transfer(reproduction: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing:
+    """Score in the dream and in the real world over tau, the paper's beside ours; the gap between them is shaded."""
     figure, (axis,) = new_figure(height=TALL, colours=colours)
-    rows = temperatures(found)
+    rows = temperatures(reproduction)
     taus = np.array([row.temperature for row in rows], float)
     dream, real = [row.dream for row in rows if row.dream is not None], [row.real for row in rows]
     higher, lower = (np.array([score.mean for score in scores]) for scores in (dream, real))
@@ -51,7 +50,7 @@ def transfer(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing
     _line(axis, taus, real, colours.real, "ours, in reality")
     _paper_line(axis, taus, [row.row.paper_dream for row in rows], "o:", colours.paper, "paper, in the dream")
     _paper_line(axis, taus, [row.row.paper_real for row in rows], "s--", colours.paper, "paper, in reality")
-    _marked(axis, found, colours)
+    _mark_baselines(axis, reproduction, colours)
     axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
     axis.set_xlabel("temperature τ of the dream that C was trained in")
     axis.set_title(unit, loc="left", fontsize=10, color=colours.ink)
@@ -59,36 +58,36 @@ def transfer(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing
     return figure
 
 
-def transfer_text(found: Reproduction) -> str:
+def transfer_text(reproduction: Reproduction) -> str:
     """What `transfer` shows, in words."""
     rows = (
         f"tau {row.temperature:g}: dream {row.dream.mean:.0f}, real {row.real.mean:.0f}"
-        for row in temperatures(found)
+        for row in temperatures(reproduction)
         if row.dream is not None
     )
     return f"Scores over the temperature. {'; '.join(rows)}."
 
 
-def agents(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing:
+def agents(reproduction: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing:
     """Every row's score: in reality with its spread over episodes, in the engine of training, and the paper's."""
-    height = 1.1 + 0.34 * len(found.outcomes)
+    height = 1.1 + 0.34 * len(reproduction.results)
     figure, (axis,) = new_figure(height=height, colours=colours)
-    places = np.arange(len(found.outcomes))[::-1]
+    places = np.arange(len(reproduction.results))[::-1]
     real, trained, paper = (
         [(place, score) for place, score in zip(places, scores, strict=True) if score is not None]
         for scores in (
-            [Figure(one.real.mean, one.real.std) for one in found.outcomes],
-            [None if one.engine is None else Figure(one.engine.mean, one.engine.std) for one in found.outcomes],
-            [one.row.paper_real for one in found.outcomes],
+            [Figure(one.real.mean, one.real.std) for one in reproduction.results],
+            [None if one.engine is None else Figure(one.engine.mean, one.engine.std) for one in reproduction.results],
+            [one.row.paper_real for one in reproduction.results],
         )
     )
     _dots(axis, real, 0.0, "o", colours.real, "ours, mean ± std over episodes")
-    if trained and found.plan.engine is not None:
-        label = f"in {found.plan.engine.label}, where training plays"
+    if trained and reproduction.plan.engine is not None:
+        label = f"in {reproduction.plan.engine.label}, where training plays"
         _dots(axis, trained, -0.24, "D", colours.real, label, filled=False)
     if paper:
         _dots(axis, paper, 0.24, "s", colours.paper, "paper")
-    axis.set_yticks(places, [one.row.label for one in found.outcomes])
+    axis.set_yticks(places, [one.row.label for one in reproduction.results])
     axis.set_ylim(-0.6, len(places) - 0.4)
     axis.grid(axis="x", color=colours.rule, linewidth=0.6)
     axis.grid(False, axis="y")
@@ -97,13 +96,13 @@ def agents(found: Reproduction, unit: str, colours: Colours = PAGE) -> Drawing:
     return figure
 
 
-def agents_text(found: Reproduction) -> str:
+def agents_text(reproduction: Reproduction) -> str:
     """What `agents` shows, in words."""
     rows = (
         f"{one.row.label}: {one.real.mean:.0f}"
         + ("" if one.engine is None else f", in the engine of training {one.engine.mean:.0f}")
         + ("" if one.row.paper_real is None else f", the paper {one.row.paper_real.mean:.0f}")
-        for one in found.outcomes
+        for one in reproduction.results
     )
     return f"Mean scores. {'; '.join(rows)}."
 
@@ -129,12 +128,12 @@ def _dots(
 
 
 def learning_curves(
-    searches: Sequence[Learning], paper: Curve, unit: str, where: str = "dream", colours: Colours = PAGE
+    searches: Sequence[LearningCurve], paper: Curve, unit: str, where: str = "dream", colours: Colours = PAGE
 ) -> Drawing:
     """Mean of CMA-ES's population by generation, the paper's beside ours, over a logarithmic axis."""
     figure, (axis,) = new_figure(height=TALL, colours=colours)
-    for search, form in _forms(searches, colours.dream if where == "dream" else colours.real, colours):
-        axis.plot(*series(search.rows, "mean"), label=search.label, **form)
+    for search, form in _line_styles(searches, colours.dream if where == "dream" else colours.real, colours):
+        axis.plot(*series(search.rows, "fitness_mean"), label=search.label, **form)
     if paper:
         axis.plot(*zip(*paper, strict=True), "o--", color=colours.paper, markersize=3.5, label="paper")
     log_scale(axis, "x")
@@ -146,20 +145,20 @@ def learning_curves(
     return figure
 
 
-def learning_text(searches: Sequence[Learning], paper: Curve) -> str:
+def learning_text(searches: Sequence[LearningCurve], paper: Curve) -> str:
     """What `learning_curves` shows, in words."""
-    ends = [f"{search.label}: {series(search.rows, 'mean')[1][-1]:.0f}" for search in searches if search.rows]
+    ends = [f"{search.label}: {series(search.rows, 'fitness_mean')[1][-1]:.0f}" for search in searches if search.rows]
     published = ", ".join(f"{mean:g} at generation {generation}" for generation, mean in paper)
     ours = f"Mean fitness of the last generation. {'; '.join(ends)}." if ends else ""
     return f"{ours} The paper: {published}.".strip() if paper else ours
 
 
-def gradient_curves(learned: Sequence[Learning], unit: str, colours: Colours = PAGE) -> Drawing:
-    """What the dreams that a C learned in by gradients brought it, over the steps dreamt; dots where a round begins."""
+def gradient_curves(learned: Sequence[LearningCurve], unit: str, colours: Colours = PAGE) -> Drawing:
+    """Mean return of the dreams that a C was trained in by gradients, over dreamt steps; dotted lines part rounds."""
     figure, (axis,) = new_figure(height=TALL, colours=colours)
-    for one, form in _forms(learned, colours.dream, colours):
-        for place, rows in enumerate(_turns(one.rows)):
-            means = [row["mean"] for row in rows]
+    for one, form in _line_styles(learned, colours.dream, colours):
+        for place, rows in enumerate(_rounds(one.rows)):
+            means = [row["episode_return_mean"] for row in rows]
             axis.plot(*thinned(_millions(rows), np.array(means)), label="" if place else one.label, **form)
             if place:
                 axis.axvline(_millions(rows)[0], color=colours.muted, linewidth=0.8, linestyle=":")
@@ -169,16 +168,23 @@ def gradient_curves(learned: Sequence[Learning], unit: str, colours: Colours = P
     return figure
 
 
-def gradient_text(learned: Sequence[Learning]) -> str:
+def has_returns(learned: LearningCurve) -> bool:
+    """Whether any of its dreams has ended."""
+    return any(row.get("episode_return_mean") is not None for row in learned.rows)
+
+
+def gradient_text(learned: Sequence[LearningCurve]) -> str:
     """What `gradient_curves` shows, in words."""
-    ends = [(one.label, [row for rows in _turns(one.rows) for row in rows][-1]) for one in learned]
-    said = "; ".join(f"{label}: {row['mean']:.0f} after {row['dream_steps'] / 1e6:.1f} million" for label, row in ends)
-    return f"Mean return of the last dreams, by steps dreamt. {said}."
+    last = [(one.label, [row for rows in _rounds(one.rows) for row in rows][-1]) for one in learned]
+    ends = "; ".join(
+        f"{label}: {row['episode_return_mean']:.0f} after {row['dream_steps'] / 1e6:.1f} million" for label, row in last
+    )
+    return f"Mean return of the last dreams, by steps dreamt. {ends}."
 
 
-def _turns(rows: Rows) -> list[list[Mapping[str, Any]]]:
-    """The rows that have a mean (none has, before a dream has ended), a list for each round that has any."""
-    known = (row for row in rows if row.get("mean") is not None)
+def _rounds(rows: Rows) -> list[list[Mapping[str, Any]]]:
+    """The rows with a mean (no row has one before a dream has ended), a list for each round."""
+    known = (row for row in rows if row.get("episode_return_mean") is not None)
     return [list(group) for _, group in itertools.groupby(known, key=lambda row: row["turn"])]
 
 
@@ -187,8 +193,10 @@ def _millions(rows: Rows) -> np.ndarray:
     return np.array([row["dream_steps"] for row in rows]) / 1e6
 
 
-def _forms(searches: Sequence[Learning], colour: str, colours: Colours) -> Iterator[tuple[Learning, dict[str, Any]]]:
-    """Each with how its line is drawn: the main run's stands out."""
+def _line_styles(
+    searches: Sequence[LearningCurve], colour: str, colours: Colours
+) -> Iterator[tuple[LearningCurve, dict[str, Any]]]:
+    """Each curve and the style of its line; the main run's stands out."""
     for search, dashes in zip(searches, itertools.cycle(DASHES)):
         if search.main:
             yield search, {"color": colours.ink, "linewidth": 1.8}
@@ -196,7 +204,7 @@ def _forms(searches: Sequence[Learning], colour: str, colours: Colours) -> Itera
             yield search, {"color": colour, "linewidth": 1.2, "linestyle": dashes}
 
 
-def _finish(figure: Drawing, axis: Axes, title: str, shown: Sequence[Learning], colours: Colours) -> None:
+def _finish(figure: Drawing, axis: Axes, title: str, shown: Sequence[LearningCurve], colours: Colours) -> None:
     axis.set_title(title, loc="left", fontsize=10, color=colours.ink)
     fit = max((len(one.label) for one in shown), default=0) <= LONGEST_OF_THREE
     place_legend(figure, columns=3 if fit else 2, colour=colours.muted)
@@ -217,14 +225,14 @@ def _paper_line(
         axis.plot(taus, means, form, markersize=3.5, color=colour, label=label)
 
 
-def _marked(axis: Axes, found: Reproduction, colours: Colours) -> None:
+def _mark_baselines(axis: Axes, reproduction: Reproduction, colours: Colours) -> None:
     """The main agent as a star, and the best policy that sees nothing, in the same world, as a level."""
-    main = found.outcomes[0]
+    main = reproduction.results[0]
     if main.temperature is not None:
         label = f"{main.row.label}, in reality"
         axis.plot([main.temperature], [main.real.mean], "*", color=colours.real, markersize=10, label=label)
-    blind = [one for one in found.outcomes if isinstance(one.row.player, BlindPolicy)]
-    blind = [one for one in blind if one.row.world == found.plan.world]
+    blind = [one for one in reproduction.results if isinstance(one.row.player, BlindPolicy)]
+    blind = [one for one in blind if one.row.world == reproduction.plan.world]
     if blind:
         best = max(blind, key=lambda one: one.real.mean)
         axis.axhline(best.real.mean, color=colours.random, linewidth=1.2, linestyle="-.", label=best.row.label)

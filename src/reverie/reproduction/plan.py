@@ -1,15 +1,15 @@
-"""What a reproduction consists of: the rows of a table, each with who plays and where, and what is compared."""
+"""The plan of a table: its rows, each with who plays and where, and the rows that are compared."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from reverie.controller.config import ControllerConfig
 from reverie.errors import ReverieError
 from reverie.evaluation.published import Figure
-from reverie.learning.config import GradientConfig
-from reverie.learning.evolution_config import EvolutionConfig
+from reverie.feature_env import Place
+from reverie.learning.phases import Phase
 
 
 @dataclass(frozen=True)
@@ -20,21 +20,21 @@ class MainAgent:
 
 
 @dataclass(frozen=True)
-class Evolved:
-    """A C evolved from scratch on the run's V and M.
+class FreshC:
+    """A C trained from scratch on the run's V and M.
 
-    temperature: tau of the dream that it is evolved in; None is the run's own
+    temperature: tau of the dream that it is trained in; None is the run's own
     first_round: the V and M of the first round, which learned from exploration alone; else those of the last
-    untrained: C sees the state of an M with random weights. In a dream that one follows what the trained M dreams; in
-        the world it stands in the trained one's place
-    where: in the dream of that M, or in the real world seen through V and M
+    untrained: C sees the state of an M with random weights. In a dream, that M reads what the trained M dreams; in
+        the world it replaces the trained M
+    place: in the dream of that M, or in the real world seen through V and M
     controller: the shape of C; None is the run's own
     """
 
     temperature: float | None = None
     first_round: bool = False
     untrained: bool = False
-    where: Literal["dream", "world"] = "dream"
+    place: Place = "dream"
     controller: ControllerConfig | None = None
 
 
@@ -45,7 +45,7 @@ class BlindPolicy:
     policy: str
 
 
-Player = MainAgent | Evolved | BlindPolicy
+Player = MainAgent | FreshC | BlindPolicy
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,7 @@ class Plan:
 
     world: of the main run
     comparisons: (name of a row, name of the row that it is tested against), on the same seeds
-    evolution: how the rows' own C are evolved, `where` aside; None as the run's
-    gradient: how those that are evolved in a dream learn there first; None as the run's
+    phases: how the rows' own C are trained, each phase in the row's place; None: as the run's first pass
     references: published scores without a row of ours
     engine: whoever learned is scored there too; None where that is `world` itself
     story: above the charts
@@ -99,8 +98,7 @@ class Plan:
     world: str
     rows: tuple[Row, ...]
     comparisons: tuple[tuple[str, str], ...] = ()
-    evolution: EvolutionConfig | None = None
-    gradient: GradientConfig | None = None
+    phases: tuple[Phase, ...] | None = None
     references: tuple[tuple[str, Figure], ...] = ()
     engine: Engine | None = None
     story: Story = HOW_THEY_LEARNED

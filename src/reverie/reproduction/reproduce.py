@@ -8,21 +8,18 @@ from pathlib import Path
 
 from reverie.errors import ReverieError
 from reverie.files.atomic import sweep_temporary, write_bytes, write_json
-from reverie.learning.arena import close_arenas
+from reverie.play.env_spec import close_envs
 from reverie.progress import announce
 from reverie.recipe.experiment import Experiment, Preset
 from reverie.recipe.presets import make_experiment
-from reverie.reproduction.carracing import carracing_plan
-from reverie.reproduction.daydream import show_daydream
-from reverie.reproduction.doom import doom_plan
-from reverie.reproduction.exploit import show_exploit
-from reverie.reproduction.films import Shown
-from reverie.reproduction.outcome import Reproduction
+from reverie.reproduction.context import Context
+from reverie.reproduction.films import CaptionedFilm, film_exploit, film_main_daydream
 from reverie.reproduction.page import write_page
+from reverie.reproduction.paired_test import compare
+from reverie.reproduction.paper_tables import carracing_plan, doom_plan
 from reverie.reproduction.plan import Plan
-from reverie.reproduction.rows import finish
-from reverie.reproduction.significance import compare
-from reverie.reproduction.work import Work
+from reverie.reproduction.results import Reproduction
+from reverie.reproduction.rows import finish_row
 from reverie.runs.run import run
 from reverie.runs.run_folder import CONFIG, RunFolder, open_run
 from reverie.runs.scoring import read_scores
@@ -58,56 +55,56 @@ def reproduce_run(main: RunFolder, plan: Plan, episodes: int, seed: int, workers
     """Every row of `plan` for a finished run, and the page that shows them."""
     started = time.monotonic()
     with main.locked(), Workers(workers) as pool:
-        work = Work(main, plan, episodes, seed, pool)
-        for folder in (work.folder, *work.folder.glob("*/scores")):
+        context = Context(main, plan, episodes, seed, pool)
+        for folder in (context.folder, *context.folder.glob("*/scores")):
             sweep_temporary(folder)
-        outcomes = []
+        results = []
         for number, row in enumerate(plan.rows, start=1):
             announce(f"reproduce {number}/{len(plan.rows)}: {row.label}")
-            outcomes.append(finish(work, row))
-        close_arenas()
-        by_name = {outcome.row.name: outcome.real for outcome in outcomes}
+            results.append(finish_row(context, row))
+        close_envs()
+        by_name = {result.row.name: result.real for result in results}
         announce("reproduce: the film and the page")
-        shown = show_exploit(work) or show_daydream(work)
-        found = Reproduction(
+        film = film_exploit(context) or film_main_daydream(context)
+        reproduction = Reproduction(
             run_dir=main.path,
             preset=main.experiment.preset,
             plan=plan,
-            outcomes=tuple(outcomes),
+            results=tuple(results),
             tests=tuple(compare(a, by_name[a], b, by_name[b]) for a, b in plan.comparisons),
             seconds=time.monotonic() - started,
-            page=work.folder / "reproduce.html",
-            film=None if shown is None else _write_film(work, shown),
+            page=context.folder / "reproduce.html",
+            film=None if film is None else _write_film(context, film),
         )
-        write_page(work, found, shown)
-        write_json(work.folder / "reproduce.json", found.as_dict())
-    return found
+        write_page(context, reproduction, film)
+        write_json(context.folder / "reproduce.json", reproduction.as_dict())
+    return reproduction
 
 
 def main_experiment(name: str, preset: str | None, folder: Path) -> Experiment:
     """That of the run in `folder`, whatever its settings, or of a new one; refuses a run that was not asked for."""
     if not (folder / CONFIG).exists():
         return make_experiment(name, preset or DEFAULT_PRESET)
-    found = open_run(folder).experiment
-    if found.world != name:
-        raise ReverieError(f"{folder} is a run of {found.world!r}, expected {name}; choose another run folder")
-    if preset not in (None, found.preset):
+    experiment = open_run(folder).experiment
+    if experiment.world != name:
+        raise ReverieError(f"{folder} is a run of {experiment.world!r}, expected {name}; choose another run folder")
+    if preset not in (None, experiment.preset):
         raise ReverieError(
-            f"{folder} is a run of preset {found.preset}, asked for {preset}; leave --preset out, or choose another "
-            "run folder"
+            f"{folder} is a run of preset {experiment.preset}, asked for {preset}; leave --preset out, or choose "
+            "another run folder"
         )
-    return found
+    return experiment
 
 
 def _is_finished(folder: Path) -> bool:
     """Whether the main run has come to its last stage, so that not even its report need be made again."""
     if not (folder / CONFIG).exists():
         return False
-    found = open_run(folder)
-    return found.report.exists() and {"agent", "random"} <= read_scores(found).keys()
+    run_folder = open_run(folder)
+    return run_folder.report.exists() and {"agent", "random"} <= read_scores(run_folder).keys()
 
 
-def _write_film(work: Work, shown: Shown) -> Path:
-    path = work.folder / shown.file
-    write_bytes(path, shown.film.content)
+def _write_film(context: Context, film: CaptionedFilm) -> Path:
+    path = context.folder / film.file
+    write_bytes(path, film.film.content)
     return path

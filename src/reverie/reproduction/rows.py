@@ -1,121 +1,135 @@
-"""Bringing a row to its end: evolving its C where it has one of its own, and scoring. What is done stays as it is."""
+"""Finishing a row: training its C where it has one of its own, and scoring it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from reverie.controller.file import save_controller
 from reverie.episodes.policies import random_policy
 from reverie.episodes.store import Store
 from reverie.evaluation.score import Score, evaluate_agent, evaluate_dream, evaluate_policy
 from reverie.files.checkpoint import latest_checkpoint
-from reverie.learning.cmaes import evolve
-from reverie.learning.gradient import learned
-from reverie.reproduction.outcome import Outcome
-from reverie.reproduction.plan import BlindPolicy, Evolved, MainAgent, Row
-from reverie.reproduction.row_folder import RowFolder
-from reverie.reproduction.searches import Budget, budget_of
-from reverie.reproduction.work import Work
+from reverie.learning.phases import BEST_FILE, Phase
+from reverie.learning.train import train_controller
+from reverie.reproduction.context import Context, RowFolder
+from reverie.reproduction.plan import BlindPolicy, FreshC, MainAgent, Row
+from reverie.reproduction.results import RowResult, TrainingCost, training_cost
 from reverie.runs.gather import real_steps
-from reverie.runs.opening import encoded, trained_in, under_guards
+from reverie.runs.opening import encoded, trained_in
+
+if TYPE_CHECKING:
+    from reverie.play.env_spec import EnvSpec
+    from reverie.play.loop import Limits
 
 
-def finish(work: Work, row: Row) -> Outcome:
-    """Bring a row to its end, from wherever it is."""
-    if isinstance(row.player, Evolved):
-        _evolve(work, row, row.player)
-    dream = _dream_score(work, row) if work.is_dreamt(row) else None
-    engine = _engine_score(work, row) if work.is_driven(row) else None
-    real = _real_score(work, row)
-    budget = budget_of(work, row)
-    return Outcome(
+def finish_row(context: Context, row: Row) -> RowResult:
+    """Train the row's C where it has one of its own, and score it; what is done already is only read."""
+    if isinstance(row.player, FreshC):
+        _train_fresh(context, row, row.player)
+    dream = _dream_score(context, row) if context.has_dream_score(row) else None
+    engine = _engine_score(context, row) if context.has_engine_score(row) else None
+    real = _real_score(context, row)
+    cost = training_cost(context, row)
+    return RowResult(
         row=row,
         temperature=None if dream is None else dream.temperature,
         dream=dream,
         real=real,
-        seconds=_seconds(work, row),
-        real_steps=_real_steps(work, row, budget),
+        seconds=_seconds(context, row),
+        real_steps=_real_steps(context, row, cost),
         engine=engine,
-        budget=budget,
+        cost=cost,
     )
 
 
-def _evolve(work: Work, row: Row, player: Evolved) -> None:
-    folder, config = work.folder_of(row), work.evolution(player)
-    done = latest_checkpoint(folder.controller)
-    if work.is_own_search(player) or (done is not None and done.step >= config.generations):
+def _train_fresh(context: Context, row: Row, player: FreshC) -> None:
+    folder = context.folder_of(row)
+    best = folder.controller / BEST_FILE
+    if context.is_main_controller(player) or best.exists():
         return
     with folder.timed():
         if player.untrained and latest_checkpoint(folder.memory) is None:
-            _save_untrained(work, player, folder)
-        arena = under_guards(work.source(player), work.arena(row))
-        seed, gradient = work.run.experiment.seed, work.gradient(player)
-        start = learned(gradient, arena, folder.gradient, seed) if gradient.updates else None
-        evolve(config, arena, folder.controller, seed, work.pool, start)
+            _save_untrained(context, player, folder)
+
+        def open_env(phase: Phase, limits: Limits) -> EnvSpec:
+            return context.learning_env(row, player, limits)
+
+        seed = context.run.experiment.seed
+        params = train_controller(context.phases(player), open_env, folder.controller, seed, context.pool)
+        shape = context.env(row).controller_shape()
+        save_controller(best, shape, np.zeros(shape.parameter_count) if params is None else params)
 
 
-def _save_untrained(work: Work, player: Evolved, folder: RowFolder) -> None:
+def _save_untrained(context: Context, player: FreshC, folder: RowFolder) -> None:
     """The random weights that the run's own M began with."""
     from reverie.memory.train import train_memory
 
-    experiment, actions = work.run.experiment, trained_in(work.run).spec.actions
-    latents = encoded(work.source(player))
+    experiment, actions = context.run.experiment, trained_in(context.run).spec.actions
+    latents = encoded(context.source(player))
     train_memory(replace(experiment.memory, updates=0), latents, actions, folder.memory, experiment.seed)
 
 
-def _dream_score(work: Work, row: Row) -> Score:
+def _dream_score(context: Context, row: Row) -> Score:
     def play() -> Score:
-        return evaluate_dream(work.arena(row), work.trained(row).params, work.episodes, work.seed, work.pool)
+        return evaluate_dream(
+            context.env(row), context.trained(row).params, context.episodes, context.seed, context.pool
+        )
 
-    own = work.own_scores.get("dream") if work.is_main(row) else None
-    return work.folder_of(row).score("dream", work.episodes, work.seed, play, own)
+    own = context.own_scores.get("dream") if context.is_main(row) else None
+    return context.folder_of(row).score("dream", context.episodes, context.seed, play, own)
 
 
-def _engine_score(work: Work, row: Row) -> Score:
+def _engine_score(context: Context, row: Row) -> Score:
     def play() -> Score:
-        assert work.plan.engine is not None
-        agent, world = work.trained(row).agent(), work.plan.engine.world
-        return evaluate_agent(agent, work.episodes, work.seed, work.pool, world=world)
+        assert context.plan.engine is not None
+        agent, world = context.trained(row).agent(), context.plan.engine.world
+        return evaluate_agent(agent, context.episodes, context.seed, context.pool, world=world)
 
-    return work.folder_of(row).score("engine", work.episodes, work.seed, play, None)
+    return context.folder_of(row).score("engine", context.episodes, context.seed, play, None)
 
 
-def _real_score(work: Work, row: Row) -> Score:
+def _real_score(context: Context, row: Row) -> Score:
     def play() -> Score:
-        player, played = row.player, (work.episodes, work.seed, work.pool)
+        player, terms = row.player, (context.episodes, context.seed, context.pool)
         if isinstance(player, BlindPolicy):
-            return evaluate_policy(row.world, player.policy, *played)
+            return evaluate_policy(row.world, player.policy, *terms)
         blinded = isinstance(player, MainAgent) and player.blinded
-        return evaluate_agent(work.trained(row).agent(), *played, world=row.world, blinded=blinded)
+        return evaluate_agent(context.trained(row).agent(), *terms, world=row.world, blinded=blinded)
 
-    return work.folder_of(row).score("world", work.episodes, work.seed, play, _own_real_score(work, row))
+    return context.folder_of(row).score("world", context.episodes, context.seed, play, _own_real_score(context, row))
 
 
-def _own_real_score(work: Work, row: Row) -> Score | None:
+def _own_real_score(context: Context, row: Row) -> Score | None:
     """What the run itself has scored already."""
-    is_own = isinstance(row.player, Evolved) and work.is_own_search(row.player) and row.world == work.plan.world
-    if work.is_main(row) or is_own:
-        return work.own_scores.get("agent")
-    is_random = row.player == BlindPolicy(random_policy(row.world)) and row.world == work.plan.world
-    return work.own_scores.get("random") if is_random else None
+    is_own = (
+        isinstance(row.player, FreshC) and context.is_main_controller(row.player) and row.world == context.plan.world
+    )
+    if context.is_main(row) or is_own:
+        return context.own_scores.get("agent")
+    is_random = row.player == BlindPolicy(random_policy(row.world)) and row.world == context.plan.world
+    return context.own_scores.get("random") if is_random else None
 
 
-def _seconds(work: Work, row: Row) -> float:
-    """Of the row's own work, and of the part of the run's that is the row's too."""
-    own, timings = work.folder_of(row).seconds, work.run.timings
-    if work.is_main(row):
+def _seconds(context: Context, row: Row) -> float:
+    """Wall time of the row itself, and of the part of the run that it shares."""
+    own, timings = context.folder_of(row).seconds, context.run.timings
+    if context.is_main(row):
         return own + sum(timings.values())
-    if isinstance(row.player, Evolved) and work.is_own_search(row.player):
+    if isinstance(row.player, FreshC) and context.is_main_controller(row.player):
         return own + timings.get("controller", 0.0)
     return own
 
 
-def _real_steps(work: Work, row: Row, budget: Budget | None) -> int:
+def _real_steps(context: Context, row: Row, cost: TrainingCost | None) -> int:
     """Steps of the real episodes that the row's V, M and C learned from."""
-    player, store = row.player, Store(work.run.rollouts)
+    player, store = row.player, Store(context.run.rollouts)
     if isinstance(player, BlindPolicy):
         return 0
     if isinstance(player, MainAgent):
-        return real_steps(work.run, store)
-    known = work.run.experiment.episodes_by(work.source(player).round)
-    evolved = 0 if budget is None else budget.world_steps
-    return sum(entry.steps for entry in store.entries if entry.index < known) + evolved
+        return real_steps(context.run, store)
+    known = context.run.episodes_by(context.source(player).round)
+    trained = 0 if cost is None else cost.world_steps
+    return sum(entry.steps for entry in store.entries if entry.index < known) + trained

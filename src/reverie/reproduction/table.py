@@ -1,4 +1,4 @@
-"""A reproduction as a table for the terminal."""
+"""A reproduction as a table, for the terminal and for the page."""
 
 from __future__ import annotations
 
@@ -8,43 +8,42 @@ from typing import NamedTuple
 from reverie.evaluation.published import Figure
 from reverie.evaluation.score import Score
 from reverie.evaluation.table import as_text
-from reverie.report.wording import duration, mean_std
-from reverie.reproduction.outcome import Outcome, Reproduction
-from reverie.reproduction.searches import Budget
-from reverie.reproduction.significance import PairedTest
+from reverie.report.number_format import duration, mean_std, number
+from reverie.reproduction.paired_test import PairedTest
+from reverie.reproduction.results import Reproduction, RowResult, TrainingCost
 
 WIDTH = 100
-BUDGET = ("what C took", "numbers", "updates", "generations", "dream steps", "real steps", "wall time")
+COST_COLUMNS = ("what C took", "numbers", "updates", "generations", "dream steps", "real steps", "wall time")
 
 
 class Column(NamedTuple):
-    """A title, and what it has of an outcome; a column that has nothing of any is left out."""
+    """A title and the cell of each result; a column of empty cells is left out."""
 
     title: str
-    cell: Callable[[Outcome], str]
+    cell: Callable[[RowResult], str]
 
 
-def reproduction_table(found: Reproduction) -> str:
-    """The rows beside the paper's, what each was evolved with, the tests between them, and where the page is."""
-    real = found.outcomes[0].real
-    title = f"{found.plan.world}: mean ± std over {real.episodes} unseen episodes (seed {real.seed})"
-    columns = filled_columns(found)
-    rows = [(one.row.label, *(column.cell(one) for column in columns)) for one in found.outcomes]
+def reproduction_table(reproduction: Reproduction) -> str:
+    """The rows beside the paper's, the cost of training, the tests between them, and where the page is."""
+    real = reproduction.results[0].real
+    title = f"{reproduction.plan.world}: mean ± std over {real.episodes} unseen episodes (seed {real.seed})"
+    columns = filled_columns(reproduction)
+    rows = [(one.row.label, *(column.cell(one) for column in columns)) for one in reproduction.results]
     blank = ("",) * (len(columns) - 1)
-    rows += [(label, *blank, str(figure)) for label, figure in found.plan.references]
+    rows += [(label, *blank, str(figure)) for label, figure in reproduction.plan.references]
     lines = [_text(title, ["", *(column.title for column in columns)], *rows)]
-    if budgets := budget_table(found):
-        lines.append(_text("", *budgets))
-    lines += [test_line(found, test) for test in found.tests]
-    if found.tests:
-        lines.append(f"p: {found.tests[0].test}; in brackets the 95 % bootstrap interval")
-    lines.append(f"{duration(found.seconds)} in this call; page: {found.page}")
+    if costs := cost_table(reproduction):
+        lines.append(_text("", *costs))
+    lines += [test_line(reproduction, test) for test in reproduction.tests]
+    if reproduction.tests:
+        lines.append(f"p: {reproduction.tests[0].test}; in brackets the 95 % bootstrap interval")
+    lines.append(f"{duration(reproduction.seconds)} in this call; page: {reproduction.page}")
     return "\n".join(lines)
 
 
-def filled_columns(found: Reproduction) -> list[Column]:
+def filled_columns(reproduction: Reproduction) -> list[Column]:
     """The columns beside the labels; the last is the paper's real score, where references stand too."""
-    engine = found.plan.engine
+    engine = reproduction.plan.engine
     columns = [
         Column("τ", lambda one: "" if one.temperature is None else f"{one.temperature:.2f}"),
         Column("dream", lambda one: _score(one.dream)),
@@ -53,25 +52,25 @@ def filled_columns(found: Reproduction) -> list[Column]:
         Column("real", lambda one: mean_std(one.real)),
         Column("paper: dream", lambda one: _printed(one.row.paper_dream)),
     ]
-    filled = [column for column in columns if any(map(column.cell, found.outcomes))]
+    filled = [column for column in columns if any(map(column.cell, reproduction.results))]
     return [*filled, Column("paper: real", lambda one: _printed(one.row.paper_real))]
 
 
-def budget_table(found: Reproduction) -> list[tuple[str, ...]]:
-    """What learning each C took: the titles, then a row each; nothing where none was learned."""
-    rows = [(one.row.label, *_budget(one.budget)) for one in found.outcomes if one.budget is not None]
-    columns = [cells for cells in zip(BUDGET, *rows, strict=True) if any(cells[1:])]
+def cost_table(reproduction: Reproduction) -> list[tuple[str, ...]]:
+    """What training each C took: the titles, then a row each; empty where no C was trained."""
+    rows = [(one.row.label, *_cost_cells(one.cost)) for one in reproduction.results if one.cost is not None]
+    columns = [cells for cells in zip(COST_COLUMNS, *rows, strict=True) if any(cells[1:])]
     return list(zip(*columns, strict=True))
 
 
-def _budget(budget: Budget) -> tuple[str, ...]:
-    counts = (budget.parameters, budget.updates, budget.generations, budget.dream_steps, budget.world_steps)
-    return (*(f"{count:,}" if count else "" for count in counts), duration(budget.seconds))
+def _cost_cells(cost: TrainingCost) -> tuple[str, ...]:
+    counts = (cost.parameters, cost.updates, cost.generations, cost.dream_steps, cost.world_steps)
+    return (*(f"{count:,}" if count else "" for count in counts), duration(cost.seconds))
 
 
-def test_line(found: Reproduction, test: PairedTest) -> str:
+def test_line(reproduction: Reproduction, test: PairedTest) -> str:
     """One test in a line: who against whom, by how much, how sure."""
-    names = (found.of(name).row.label for name in (test.name, test.against))
+    names = (reproduction.of(name).row.label for name in (test.name, test.against))
     return f"{' against '.join(names)}: {test.difference:+,.0f} [{test.low:+,.0f}, {test.high:+,.0f}], p = {test.p:.2g}"
 
 
@@ -92,3 +91,36 @@ def _score(score: Score | None) -> str:
 
 def _printed(figure: Figure | None) -> str:
     return "" if figure is None else str(figure)
+
+
+def result_cells(result: RowResult) -> dict[str, str]:
+    """A row of the table, by the names that the page's template has for its cells."""
+    row = result.row
+    return {
+        "label": row.label,
+        "note": row.note,
+        "tau": "" if result.temperature is None else f"{result.temperature:.2f}",
+        "dream": "" if result.dream is None else mean_std(result.dream),
+        "engine": "" if result.engine is None else mean_std(result.engine),
+        "gap": "" if result.gap is None else signed(result.gap),
+        "real": mean_std(result.real),
+        "paper_dream": str(row.paper_dream or ""),
+        "paper_real": str(row.paper_real or ""),
+        "real_steps": f"{result.real_steps:,}",
+        "time": duration(result.seconds),
+    }
+
+
+def comparison_cells(reproduction: Reproduction, test: PairedTest) -> dict[str, str]:
+    """A paired test, likewise."""
+    return {
+        "who": " against ".join(reproduction.of(name).row.label for name in (test.name, test.against)),
+        "difference": signed(test.difference),
+        "interval": f"{signed(test.low)} to {signed(test.high)}",
+        "p": f"{test.p:.2g}",
+    }
+
+
+def signed(value: float) -> str:
+    """The number with its sign, also where it is positive."""
+    return f"{'+' if value > 0 else ''}{number(value)}"

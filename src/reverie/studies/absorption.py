@@ -13,21 +13,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reverie.agent import Agent
-from reverie.controller.file import load_controller
+from reverie.controller.config import Input
+from reverie.controller.file import load_controller, save_controller
 from reverie.evaluation.calibration import calibrate
 from reverie.evaluation.score import evaluate_agent
 from reverie.evaluation.table import as_text
 from reverie.files.metrics import read_metrics
-from reverie.learning.cmaes import BEST_FILE, evolve
+from reverie.learning.cmaes import evolve
+from reverie.learning.phases import BEST_FILE
 from reverie.memory.sequences import split_episodes
 from reverie.memory.train import load_memory
 from reverie.recipe.presets import make_experiment
-from reverie.runs.opening import arena_of
+from reverie.runs.opening import env_of
 from reverie.runs.run import run
 from reverie.runs.run_folder import RunFolder, open_run
 from reverie.runs.scoring import read_scores
 from reverie.settings import with_changes
-from reverie.studies.summary import brief, words
+from reverie.studies.summary import as_mean_std, mean_and_std
 from reverie.vision.latents import Latents
 from reverie.vision.train import load_vision
 from reverie.workers.pool import Workers
@@ -37,14 +39,14 @@ WORLD = "tiny"
 GENERATIONS = 60  # that a fresh C has
 EPISODES = 100
 
-Arm = Literal["zh", "zha"]
-ARMS: tuple[Arm, ...] = ("zh", "zha")
-NAMES = {"zh": "C sees z and h", "zha": "and the action that M expects"}
+Arm = Literal["without", "with"]
+ARMS: tuple[Arm, ...] = ("without", "with")
+NAMES = {"without": "C sees z and h", "with": "and the action that M expects"}
+INPUTS: dict[Arm, tuple[Input, ...]] = {"without": ("z", "h"), "with": ("z", "h", "action")}
 
 SETTINGS = (
-    *("--memory.action-head", "true", "--evolution.generations", "40"),
-    *("--rounds.count", "1", "--rounds.episodes", "150", "--rounds.noise", "0"),
-    *("--rounds.memory-updates", "300", "--rounds.generations", "0"),
+    *("--memory.action-head", "true", "--phases", "cmaes:dream:40:first"),
+    *("--rounds.count", "1", "--rounds.episodes", "150", "--rounds.epsilon", "0", "--rounds.memory-updates", "300"),
 )
 
 
@@ -85,9 +87,9 @@ class AbsorptionStudy:
         arms = {
             arm: {
                 "reached": sum(trial.reached is not None for trial in self.of(arm)),
-                "generations": brief(self._needed(arm)),
-                "best": brief([trial.best[-1] for trial in self.of(arm)]),
-                "real": brief([trial.real for trial in self.of(arm)]),
+                "generations": mean_and_std(self._needed(arm)),
+                "best": mean_and_std([trial.best[-1] for trial in self.of(arm)]),
+                "real": mean_and_std([trial.real for trial in self.of(arm)]),
             }
             for arm in ARMS
         }
@@ -98,7 +100,7 @@ class AbsorptionStudy:
         """A line for each arm, and what both are measured against."""
         from rich.table import Table
 
-        seeds = len(self.of("zh"))
+        seeds = len(self.of("without"))
         title = f"{WORLD}: a fresh C inside the M that absorbed the old one, mean ± std over {seeds} seeds"
         table = Table(title=title, title_justify="left")
         for column in ("", "reached the old C", "generations to it", "best in the dream", "real"):
@@ -106,11 +108,11 @@ class AbsorptionStudy:
         for arm in ARMS:
             some = self.of(arm)
             reached = f"{sum(trial.reached is not None for trial in some)} of {seeds}"
-            best, real = words([trial.best[-1] for trial in some]), words([trial.real for trial in some])
-            table.add_row(NAMES[arm], reached, words(self._needed(arm)), best, real)
-        bars, olds = ([getattr(trial, name) for trial in self.of("zh")] for name in ("bar", "old"))
-        table.add_row("the old C", "", "", words(bars), words(olds))
-        foreseen = words([100 * trial.agreement for trial in self.of("zh")])
+            best, real = as_mean_std([trial.best[-1] for trial in some]), as_mean_std([trial.real for trial in some])
+            table.add_row(NAMES[arm], reached, as_mean_std(self._needed(arm)), best, real)
+        bars, olds = ([getattr(trial, name) for trial in self.of("without")] for name in ("bar", "old"))
+        table.add_row("the old C", "", "", as_mean_std(bars), as_mean_std(olds))
+        foreseen = as_mean_std([100 * trial.agreement for trial in self.of("without")])
         return f"{as_text(table, width=110)}\nM foresees {foreseen} % of the variance of the old C's actions."
 
     def _needed(self, arm: Arm) -> list[float]:
@@ -141,28 +143,29 @@ def absorption_study(
 
 def foreseen(finished: RunFolder) -> float:
     """How well M foresees C on the episodes that C played and M did not train on."""
-    latents, experiment = Latents(finished.latents), finished.experiment
-    _, held_out = split_episodes(latents, experiment.memory.held_out_every)
-    played = [index for index in held_out if index >= experiment.episodes_by(0)]
+    latents = Latents(finished.latents)
+    _, held_out = split_episodes(latents)
+    played = [index for index in held_out if index >= finished.episodes_by(0)]
     memory, actions = load_memory(finished.memory), world_spec(WORLD).actions
-    _, found = calibrate(memory, actions, [latents.episode(index) for index in played])
-    assert found is not None, "M has an action head"
-    return found.agreement()
+    _, calibration = calibrate(memory, actions, [latents.episode(index) for index in played])
+    assert calibration is not None, "M has an action head"
+    return calibration.agreement()
 
 
 def _evolve_fresh(finished: RunFolder, arm: Arm, place: Path, generations: int, workers: int | str) -> None:
     """A C of its own in the dream of the run's last M, from zeros."""
-    arena = arena_of(finished, "dream")
-    arena = replace(arena, controller=replace(arena.controller, features=arm))
-    config = replace(finished.experiment.evolution, generations=generations, rescore_every=1)
+    env = env_of(finished, "dream")
+    env = replace(env, controller=replace(env.controller, inputs=INPUTS[arm]))
+    config = replace(finished.experiment.cmaes, rescore_every=1)
     with Workers(workers) as pool:
-        evolve(config, arena, place, finished.experiment.seed, pool)
+        params = evolve(config, generations, env, place, finished.experiment.seed, pool)
+    save_controller(place / BEST_FILE, env.controller_shape(), params)
 
 
 def _trial(finished: RunFolder, arm: Arm, seed: int, place: Path, agreement: float, workers: int | str) -> Trial:
     rows = read_metrics(place / "metrics.jsonl")
     old = read_scores(finished.at(0))
-    bar, best = old["dream"].mean, tuple(float(row["rescored"]) for row in rows)
+    bar, best = old["dream"].mean, tuple(float(row["best_return_mean"]) for row in rows)
     controller, params = load_controller(place / BEST_FILE)
     agent = Agent(load_vision(finished.vision), load_memory(finished.memory), controller, params, world_spec(WORLD))
     with Workers(workers) as pool:
@@ -172,7 +175,7 @@ def _trial(finished: RunFolder, arm: Arm, seed: int, place: Path, agreement: flo
         seed=seed,
         bar=bar,
         agreement=agreement,
-        means=tuple(float(row["mean"]) for row in rows),
+        means=tuple(float(row["fitness_mean"]) for row in rows),
         best=best,
         reached=next((generation for generation, score in enumerate(best, start=1) if score >= bar), None),
         real=real,

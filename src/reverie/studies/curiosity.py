@@ -1,6 +1,6 @@
 """Curiosity, with and without, on a world that random play does not cover: coverage and score against real steps.
 
-For each seed two runs of `reverie iterate climb` that differ in `curiosity.weight` alone, and so take as many real
+For each seed two runs of `climb` that differ in `rounds.curiosity` alone, and so take as many real
 steps. What their stores cover is counted in the world's own terms, for V and its latents differ from run to run: the
 cells of a grid over places and speeds, read off the frames.
 """
@@ -22,7 +22,7 @@ from reverie.runs.rounds import rounds_of
 from reverie.runs.run import run
 from reverie.runs.run_folder import open_run
 from reverie.settings import with_changes
-from reverie.studies.summary import brief, words
+from reverie.studies.summary import as_mean_std, mean_and_std
 from reverie.worlds.climb import FASTEST, LEFT, RIGHT, places_in
 
 if TYPE_CHECKING:
@@ -37,13 +37,12 @@ ARMS: tuple[Arm, ...] = ("without", "with")
 
 SETTINGS = (
     *("--collect.episodes", "40", "--collect.max-steps", "150", "--collect.policies", "uniform"),
-    *("--vision.latent-size", "8", "--vision.learning-rate", "3e-3", "--vision.final-learning-rate", "3e-4"),
+    *("--vision.latent-size", "8", "--vision.learning-rate", "3e-3", "--vision.min-lr", "3e-4"),
     *("--vision.batch-size", "32", "--vision.updates", "300"),
-    *("--memory.latent-size", "8", "--memory.hidden-size", "64", "--memory.batch-size", "32", "--memory.window", "50"),
-    *("--memory.learning-rate", "5e-3", "--memory.decay", "0.995", "--memory.updates", "500"),
-    *("--controller.sample-z", "false", "--guards.starts", "anywhere", "--guards.steps", "75"),
-    *("--gradient.updates", "60", "--gradient.dreams", "512", "--gradient.batches", "4"),
-    *("--evolution.generations", "0", "--rounds.generations", "0", "--rounds.gradient-updates", "60"),
+    *("--memory.hidden-size", "64", "--memory.batch-size", "32", "--memory.sequence-length", "50"),
+    *("--memory.learning-rate", "5e-3", "--memory.lr-decay", "0.995", "--memory.updates", "500"),
+    *("--controller.sample-z", "false", "--dream.starts", "replay", "--dream.horizon", "75"),
+    *("--phases", "ppo:dream:60", "--ppo.num-envs", "512", "--ppo.num-minibatches", "4"),
     *("--rounds.count", "6", "--rounds.episodes", "32", "--rounds.vision-updates", "100"),
     *("--rounds.memory-updates", "400", "--evaluation-episodes", "50"),
 )
@@ -51,12 +50,12 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """One run: after each round, the real steps so far, cells of the grid seen, and C's mean score in the world."""
+    """One run: after each round, the real steps so far, cells of the grid visited, and C's mean score in the world."""
 
     arm: Arm
     seed: int
     real_steps: tuple[int, ...]
-    seen: tuple[int, ...]
+    cells: tuple[int, ...]
     scores: tuple[float, ...]
 
 
@@ -75,8 +74,8 @@ class CuriosityStudy:
         """Every trial, and each arm's figures after the last round."""
         last = {
             arm: {
-                "seen": brief([trial.seen[-1] for trial in self.of(arm)]),
-                "score": brief([trial.scores[-1] for trial in self.of(arm)]),
+                "cells": mean_and_std([trial.cells[-1] for trial in self.of(arm)]),
+                "score": mean_and_std([trial.scores[-1] for trial in self.of(arm)]),
             }
             for arm in ARMS
         }
@@ -96,9 +95,9 @@ class CuriosityStudy:
         for column in columns:
             table.add_column(column, justify="right")
         for number, steps in enumerate(self.of("with")[0].real_steps):
-            seen = [words([trial.seen[number] for trial in self.of(arm)]) for arm in ARMS]
-            scores = [words([trial.scores[number] for trial in self.of(arm)]) for arm in ARMS]
-            table.add_row(str(number), f"{steps:,}", *seen, *scores)
+            cells = [as_mean_std([trial.cells[number] for trial in self.of(arm)]) for arm in ARMS]
+            scores = [as_mean_std([trial.scores[number] for trial in self.of(arm)]) for arm in ARMS]
+            table.add_row(str(number), f"{steps:,}", *cells, *scores)
         return as_text(table, width=110)
 
 
@@ -123,7 +122,7 @@ def curiosity_study(
 
 
 def _experiment(arm: Arm, seed: int, weight: float, settings: Sequence[str]) -> Experiment:
-    chosen = ["--curiosity.weight", str(weight if arm == "with" else 0.0)]
+    chosen = ["--rounds.curiosity", str(weight if arm == "with" else 0.0)]
     return with_changes(make_experiment(WORLD, "tiny", seed=seed), [*SETTINGS, *settings, *chosen])
 
 
@@ -132,20 +131,20 @@ def _trial(arm: Arm, seed: int, path: Path) -> Trial:
 
     folder = open_run(path)
     rounds = rounds_of(folder)
-    counts = [folder.experiment.episodes_by(row.number) for row in rounds]
+    counts = [folder.episodes_by(row.number) for row in rounds]
     scores = tuple(row.agent.mean for row in rounds if row.agent is not None)
     assert len(scores) == len(rounds), "run() scores every round"
-    seen = cells_seen(Store(folder.rollouts), counts)
-    return Trial(arm, seed, tuple(row.real_steps for row in rounds), tuple(seen), scores)
+    cells = cells_seen(Store(folder.rollouts), counts)
+    return Trial(arm, seed, tuple(row.real_steps for row in rounds), tuple(cells), scores)
 
 
 def cells_seen(store: Store, counts: Sequence[int]) -> list[int]:
     """How many cells of places and speeds the first counts[0], counts[1], ... episodes went through."""
-    cells = [_cells(places_in(store.read(index).frames)) for index in range(counts[-1])]
+    cells = [cells_of(places_in(store.read(index).frames)) for index in range(counts[-1])]
     return [len(np.unique(np.concatenate(cells[:count]))) for count in counts]
 
 
-def _cells(places: np.ndarray) -> np.ndarray:
+def cells_of(places: np.ndarray) -> np.ndarray:
     """The cell of each step of an episode, int64 [T], from its places [T + 1]."""
     place = np.floor((places[1:] - LEFT) / (RIGHT - LEFT) * PLACES).clip(0, PLACES - 1).astype(np.int64)
     speed = np.floor((np.diff(places) / FASTEST + 1) / 2 * SPEEDS).clip(0, SPEEDS - 1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What keeps C from living off M's errors: each guard, and each way to learn, in the dream of the same random play.
+"""What keeps C from living off M's errors: each setting against it, and each method, in the same random play's dream.
 
 For each seed one plain run on little random play; then for each arm a run that differs from it in one setting, and
 takes over whatever that setting does not touch: the store, V, and M where it is the same M. Every C has the same number
@@ -22,14 +22,14 @@ from reverie.runs import stages
 from reverie.runs.run_folder import RunFolder, create_run
 from reverie.runs.scoring import read_scores
 from reverie.settings import with_changes
-from reverie.studies.summary import brief, words
+from reverie.studies.summary import as_mean_std, mean_and_std
 
 WORLD = "Pendulum-v1"
 
 SETTINGS = (
-    *("--collect.episodes", "60", "--evaluation-episodes", "40", "--memory.decay", "0.998", "--rounds.count", "0"),
-    *("--guards.starts", "first", "--guards.steps", "none", "--gradient.updates", "100", "--gradient.dreams", "512"),
-    *("--evolution.rollouts", "8", "--evolution.rescore-every", "5", "--evolution.rescore-rollouts", "64"),
+    *("--collect.episodes", "60", "--evaluation-episodes", "40", "--memory.lr-decay", "0.998", "--rounds.count", "0"),
+    *("--dream.starts", "initial", "--dream.horizon", "none", "--phases", "ppo:dream:100", "--ppo.num-envs", "512"),
+    *("--cmaes.episodes", "8", "--cmaes.rescore-every", "5", "--cmaes.rescore-episodes", "64"),
 )
 
 
@@ -45,13 +45,13 @@ class Arm:
 ARMS = (
     Arm("plain", memory_of=None),
     Arm("temperature 1.3", ("--dream.temperature", "1.3")),
-    Arm("dropout 0.1", ("--guards.dropout", "0.1"), memory_of=None),
-    Arm("three Ms", ("--guards.members", "3")),
-    Arm("three Ms, doubt 0.5", ("--guards.members", "3", "--guards.doubt", "0.5"), memory_of="three Ms"),
-    Arm("from anywhere, 50 steps", ("--guards.starts", "anywhere", "--guards.steps", "50")),
-    Arm("backpropagation", ("--gradient.method", "backprop")),
+    Arm("dropout 0.1", ("--dream.dropout", "0.1"), memory_of=None),
+    Arm("three Ms", ("--dream.ensemble_size", "3")),
+    Arm("penalty 0.5", ("--dream.ensemble_size", "3", "--dream.disagreement_penalty", "0.5"), memory_of="three Ms"),
+    Arm("from the replay, 50 steps", ("--dream.starts", "replay", "--dream.horizon", "50")),
+    Arm("backpropagation", ("--phases", "backprop:dream:100")),
     # 16 generations of 64 x 8 dreams of 200 steps: as many steps as 100 updates of 512 x 32
-    Arm("CMA-ES", ("--gradient.updates", "0", "--evolution.generations", "16")),
+    Arm("CMA-ES", ("--phases", "cmaes:dream:16")),
 )
 
 
@@ -85,13 +85,13 @@ class GuardsStudy:
         """Every trial, and each arm's figures over the seeds."""
         arms = {
             arm.name: {
-                figure: brief([getattr(trial, figure) for trial in self.of(arm.name)])
+                figure: mean_and_std([getattr(trial, figure) for trial in self.of(arm.name)])
                 for figure in ("dream", "real", "gap")
             }
             for arm in ARMS
         }
         trials = [asdict(trial) | {"gap": trial.gap} for trial in self.trials]
-        return {"study": "guards", "world": WORLD, "trials": trials, "arms": arms, "random": brief(self.random)}
+        return {"study": "guards", "world": WORLD, "trials": trials, "arms": arms, "random": mean_and_std(self.random)}
 
     def table(self) -> str:
         """A line for each arm, and one for random play."""
@@ -104,8 +104,8 @@ class GuardsStudy:
         for arm in ARMS:
             some = self.of(arm.name)
             figures = ([getattr(trial, figure) for trial in some] for figure in ("dream", "real", "gap"))
-            table.add_row(arm.name, *map(words, figures))
-        table.add_row("random play", "", words(self.random), "")
+            table.add_row(arm.name, *map(as_mean_std, figures))
+        table.add_row("random play", "", as_mean_std(self.random), "")
         return as_text(table, width=110)
 
 
@@ -131,12 +131,12 @@ def guards_study(
 
 def _finished(experiment: Experiment, folder: Path, arm: Arm, seed: int, workers: int | str, device: str) -> RunFolder:
     """The run of an arm, all of it but its report."""
-    run = create_run(_folder_of(folder, arm.name, seed), experiment)
+    run = create_run(folder_of(folder, arm.name, seed), experiment)
     with run.locked():
         if arm != ARMS[0]:
-            _take_over(run, _folder_of(folder, ARMS[0].name, seed), ("rollouts", "vision", "latents", "scores"))
+            _take_over(run, folder_of(folder, ARMS[0].name, seed), ("rollouts", "vision", "latents", "scores"))
         if arm.memory_of is not None:
-            _take_over(run, _folder_of(folder, arm.memory_of, seed), ("memory",))
+            _take_over(run, folder_of(folder, arm.memory_of, seed), ("memory",))
         for stage in (stages.collect, stages.vision, stages.memory, stages.controller, stages.evaluate):
             stage(run, workers, device)
     return run
@@ -157,11 +157,11 @@ def _take_over(run: RunFolder, source: Path, names: Sequence[str]) -> None:
 def _experiment(arm: Arm, seed: int, settings: Sequence[str]) -> Experiment:
     """Raises ReverieError where the settings leave arms that do not differ from one another."""
     plain = with_changes(make_experiment(WORLD, "quick", seed=seed), [*SETTINGS, *settings])
-    found = with_changes(plain, arm.changes)
-    if arm.changes and found == plain:
+    changed = with_changes(plain, arm.changes)
+    if arm.changes and changed == plain:
         raise ReverieError(f"the study's arm {arm.name!r} is what the settings say already; leave that setting out")
-    return found
+    return changed
 
 
-def _folder_of(folder: Path, name: str, seed: int) -> Path:
+def folder_of(folder: Path, name: str, seed: int) -> Path:
     return folder / f"{name.replace(' ', '-').replace(',', '')}-{seed}"

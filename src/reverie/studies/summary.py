@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def brief(values: Sequence[float]) -> dict[str, float]:
+def mean_and_std(values: Sequence[float]) -> dict[str, float]:
     """Mean and standard deviation of one figure over the seeds."""
     return {"mean": float(np.mean(values)), "std": float(np.std(values))}
 
 
-def words(values: Sequence[float]) -> str:
+def as_mean_std(values: Sequence[float]) -> str:
     """The same for a table."""
     return f"{np.mean(values):,.1f} ± {np.std(values):,.1f}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from reverie.errors import ReverieError
+from reverie.files.modules import import_here
 
 TENSORBOARD = "tensorboard"
 
@@ -36,8 +36,8 @@ def find_tracker(name: str) -> MakeTracker:
     elif not (module and separator and attribute):
         raise ReverieError(f"--track is {name!r}; expected tensorboard, or MODULE:CLASS for a tracker of your own")
     try:
-        make: MakeTracker = getattr(import_module(module), attribute)
+        make: MakeTracker = getattr(import_here(module), attribute)
     except (ImportError, AttributeError) as error:
-        remedy = "pip install 'reverie[track]'" if name == TENSORBOARD else "see docs/tracking.md"
+        remedy = "pip install 'reverie[track]'" if name == TENSORBOARD else "see docs/how-to/trackers.md"
         raise ReverieError(f"tracker {name!r} cannot be imported ({error}); {remedy}") from None
     return make

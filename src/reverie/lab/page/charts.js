@@ -83,8 +83,9 @@ export class Bars {
 }
 
 // Bars of what the world feels of an action, and the values to show on them.
-export function actionBars({ kind, labels }) {
-  const ranges = kind === "driving" ? [[-1, 1], [0, 1], [0, 1]] : labels.map(() => (kind === "discrete" ? [0, 1] : [-1, 1]));
+export function actionBars({ kind, labels, spans }) {
+  const chosen = (part) => spans.some(([start, stop, oneHot]) => oneHot && start <= part && part < stop);
+  const ranges = kind === "driving" ? [[-1, 1], [0, 1], [0, 1]] : labels.map((_, part) => (chosen(part) ? [0, 1] : [-1, 1]));
   const felt = {
     driving: ([steer, gas, brake]) => [steer, (gas + 1) / 2, Math.min(1, Math.max(0, brake))],
     "three-way": ([move]) => [move > 1 / 3 ? 1 : move < -1 / 3 ? -1 : 0],

@@ -124,13 +124,13 @@ async function advance(run, state, action, temperature, seed, step) {
 
 // M's chance of an ending, less the weight that endings had in its training where dreams end by that.
 function ending(run, chance) {
-  const { done, done_weight: weight } = runs.get(run).about;
-  return done === "calibrated" ? chance / (chance + weight * (1 - chance)) : chance;
+  const { termination, done_weight: weight } = runs.get(run).about;
+  return termination === "calibrated" ? chance / (chance + weight * (1 - chance)) : chance;
 }
 
 // The chance of an ending over which a dream ends at this step.
 function limit(dream) {
-  if (runs.get(dream.run).about.done === "cutoff") return 0.5;
+  if (runs.get(dream.run).about.termination === "threshold") return 0.5;
   return noise.uniform(dream.seed, noise.ENDING, dream.step, 1)[0];
 }
 
