@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,47 @@ def test_imports_point_up_the_page(path: Path) -> None:
         if module.startswith("reverie."):
             there = room_of(module)
             assert ROOMS.index(there) <= ROOMS.index(here), f"{here} imports {there}, which stands below it"
+
+
+MOST_FILES = 12  # of a room, besides its __init__.py
+
+
+def test_rooms_are_small_enough_to_look_over() -> None:
+    rooms = {path.parent for path in modules()}
+    counts = {str(room.relative_to(SOURCE)): len({*room.glob("*.py")} - {room / "__init__.py"}) for room in rooms}
+    del counts["."]
+    assert {room: count for room, count in counts.items() if count > MOST_FILES} == {}
+    assert [str(room) for room in rooms if not (room / "__init__.py").exists()] == []  # else it would not be installed
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def files_imported(tree: ast.AST, known: set[str]) -> set[str]:
+    """The files of ours that code imports when it runs, at its top or within functions; not what types alone need."""
+    found: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{name.name}" for name in node.names}
+            found |= (names & known) or {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        found |= files_imported(node, known)
+    return found & known
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    files = {module_of(path): path for path in modules()}  # without the package itself, which every file is in
+    graph = {name: files_imported(ast.parse(path.read_text()), set(files)) - {name} for name, path in files.items()}
+    try:
+        order = list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+    assert len(order) == len(files)
 
 
 # Tasks and results travel as pickles between our own processes, over a private pair of sockets or

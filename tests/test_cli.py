@@ -29,7 +29,7 @@ from reverie.recipe.listing import COMMAND_WORDS
 from reverie.runs.opening import shipped
 from reverie.runs.verify import verify_run
 from reverie.settings import setting_types
-from reverie.worlds.registry import world_names
+from reverie.worlds.names import world_names
 from tests.conftest import FinishedRun
 from tests.small_runs import ENVIRONMENT, PHASES, ROOT, copy_run, flip, small_run, snapshot
 from tests.small_runs import reverie as command

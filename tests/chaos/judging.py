@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.small_runs import PHASES
+
 RATES = {"frames_per_second", "updates_per_second", "seconds"}
 PROBE = b"blat"
 
@@ -18,7 +20,7 @@ def differences(run: Path, reference: Path) -> list[str]:
     found = [] if Store(run / "rollouts").entries == Store(reference / "rollouts").entries else ["rollouts"]
     if not (reference / "vision").exists():  # only collected
         return found
-    for stage in ("vision", "memory", "controller"):
+    for stage in ("vision", "memory", *(f"controller/{phase}" for phase in PHASES)):
         if _checkpoint(run / stage) != _checkpoint(reference / stage):
             found.append(f"{stage}'s checkpoint")
         if _rows(run / stage) != _rows(reference / stage):

@@ -12,7 +12,7 @@ import pytest
 from tests.chaos import confined
 from tests.chaos.fragile import WORLD
 from tests.chaos.judging import differences, strays
-from tests.small_runs import ENVIRONMENT, ROOT, copy_run, flip
+from tests.small_runs import ENVIRONMENT, PHASES, ROOT, copy_run, flip
 
 
 @pytest.mark.timeout(900)
@@ -37,11 +37,11 @@ def test_a_run_that_differs_is_seen(finished: Path, tmp_path: Path) -> None:
     (run / "memory" / "metrics.jsonl").unlink()
     (run / "memory" / "metrics.jsonl").write_text(rows.replace('"step": 3', '"step": 2'))
     flip(run / "scores" / "agent.json", 0.2)
-    for file in (run / "controller").glob("step-00000003.*"):
+    for file in (run / "controller" / PHASES[2]).glob("step-00000003.*"):
         file.unlink()
     (run / "vision" / "a.tmp").touch()
     found = differences(run, finished)
-    assert found == ["memory's metrics", "controller's checkpoint", "agent.json"]
+    assert found == ["memory's metrics", f"controller/{PHASES[2]}'s checkpoint", "agent.json"]
     assert strays(run) == [str(run / "vision" / "a.tmp")]
 
 

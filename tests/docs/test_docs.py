@@ -20,7 +20,8 @@ from reverie.cli.parse import parse, split_settings
 from reverie.recipe.experiment import Experiment, require_fit
 from reverie.recipe.presets import make_experiment
 from reverie.settings import setting_types, with_changes
-from reverie.worlds.registry import base_world, world_names, world_spec
+from reverie.worlds.names import world_names
+from reverie.worlds.registry import base_world, world_spec
 from tests.small_runs import ROOT
 from tests.test_architecture import ROOMS, SOURCE
 

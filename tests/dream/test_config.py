@@ -14,7 +14,7 @@ MISTAKES = [
     ({"starts": "last"}, "dream.starts is 'last', expected initial or replay"),
     ({"horizon": 0}, "dream.horizon is 0, expected at least 1, or none"),
     ({"dropout": 1.0}, "dream.dropout is 1.0, expected a share, 0 or more and below 1"),
-    ({"ensemble_size": 0}, "dream.ensemble_size is 0, expected at least 1"),
+    ({"ensemble_size": 0}, "dream.ensemble_size is 0, expected 1 to 100"),
     (
         {"disagreement_penalty": -1.0, "ensemble_size": 2},
         "dream.disagreement_penalty is -1.0, expected a finite number, at least 0",

@@ -21,13 +21,14 @@ from reverie.files.checkpoint import latest_checkpoint
 from reverie.files.metrics import MetricsLog, read_metrics
 from reverie.files.weights import read_weights
 from reverie.memory.train import load_memory
+from reverie.recipe.experiment import Experiment
 from reverie.reproduction.context import RowFolder
 from reverie.runs.rounds import rounds_of
-from reverie.runs.run_folder import open_run
+from reverie.runs.run_folder import COUNTS, SELECTION, RunFolder, open_run
 from reverie.runs.scoring import read_scores
 from reverie.runs.verify import verify_run
 from reverie.vision.latents import Latents
-from tests.fuzz.samples import EXPORT, RUN, SHAPE
+from tests.fuzz.samples import BY_STEPS, EXPORT, PHASE, ROUNDS, RUN, SHAPE
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def _search(folder: Path) -> Any:
     from reverie.learning.cmaes import resume
 
     settings = {"seed": 0, "parameters": SHAPE.parameter_count}
-    search, best, steps = resume(folder / RUN / "controller", settings)
+    search, best, steps = resume(folder / RUN / "controller" / PHASE, settings)
     return search and (search.to_arrays(), search.ask()), best, steps
 
 
@@ -89,6 +90,11 @@ def _run(folder: Path) -> Any:
     return open_run(folder / RUN)
 
 
+def _as(folder: Path, experiment: Experiment, round: int = 0) -> RunFolder:
+    """The run as if it were that experiment's."""
+    return RunFolder(folder / RUN, experiment, round)
+
+
 def _verified(folder: Path) -> Any:
     """What `reverie verify` says of the run; a problem is as good as an error."""
     problems = verify_run(folder / RUN)
@@ -104,8 +110,8 @@ class Reported(Exception):
 READERS = [
     Reader("checkpoint's record", f"{RUN}/vision/step-00000006.json", _checkpoints("vision"), optional=True),
     Reader("checkpoint's arrays", f"{RUN}/vision/step-00000006.safetensors", _checkpoints("vision")),
-    Reader("search's record", f"{RUN}/controller/step-00000001.json", _search, optional=True),
-    Reader("search's arrays", f"{RUN}/controller/step-00000001.safetensors", _search),
+    Reader("search's record", f"{RUN}/controller/{PHASE}/step-00000001.json", _search, optional=True),
+    Reader("search's arrays", f"{RUN}/controller/{PHASE}/step-00000001.safetensors", _search),
     Reader("M's record", f"{RUN}/memory/step-00000003.json", lambda at: _weights(load_memory(at / RUN / "memory"))),
     Reader("C", f"{RUN}/controller/best.safetensors", lambda at: _of_c(at / RUN / "controller"), lone=True),
     Reader("manifest", f"{RUN}/rollouts/manifest.jsonl", _episodes, sealed=False),
@@ -116,6 +122,8 @@ READERS = [
     Reader("metrics", f"{RUN}/vision/metrics.jsonl", _continued_metrics, sealed=False),
     Reader("timings", f"{RUN}/timings.json", lambda at: _run(at).timings, sealed=False),
     Reader("versions", f"{RUN}/versions.json", lambda at: _run(at).versions, sealed=False),
+    Reader("selection", f"{RUN}/{SELECTION}", lambda at: _as(at, ROUNDS, 1).chosen.round, sealed=False, optional=True),
+    Reader("counts", f"{RUN}/rollouts/{COUNTS}", lambda at: _as(at, BY_STEPS).episodes_by(0), sealed=False),
     Reader("score", f"{RUN}/scores/agent.json", lambda at: read_scores(_run(at)), sealed=False),
     Reader("fresh losses", f"{RUN}/memory/fresh.json", lambda at: rounds_of(_run(at)), sealed=False),
     Reader("row's timings", f"{RUN}/timings.json", lambda at: RowFolder(at / RUN).seconds, sealed=False),

@@ -24,14 +24,15 @@ from reverie.memory.config import MemoryConfig
 from reverie.memory.model import MDNRNN
 from reverie.recipe.presets import make_experiment
 from reverie.runs.rounds import FRESH_FILE
-from reverie.runs.run_folder import create_run
+from reverie.runs.run_folder import COUNTS, SELECTION, create_run
 from reverie.settings import with_changes
 from reverie.vision.latents import LatentEntry, LatentEpisode, Part, part_path, write_part
 from reverie.worlds.tiny import TINY
 
-RUN, EXPORT = "run", "export"
+RUN, EXPORT, PHASE = "run", "export", "1-cmaes-dream"
 STEPS = (40, 33, 5)  # of the store's episodes: two chunks of frames, two, one
 EXPERIMENT = with_changes(make_experiment("tiny", "tiny"), ["--collect.episodes", str(len(STEPS))])
+ROUNDS, BY_STEPS = (with_changes(EXPERIMENT, words) for words in (["--rounds.count", "1"], ["--collect.steps", "9"]))
 MEMORY = MemoryConfig(latent_size=4, action_size=1, hidden_size=3, mixtures=2, done_head=True, reward_head=True)
 SHAPE = Controller(EXPERIMENT.controller, 7, TINY.actions)
 
@@ -46,6 +47,8 @@ def make_samples(folder: Path) -> None:
     _write_latents(run, rng)
     _write_training(run, rng)
     _write_search(run / "controller")
+    write_json(run / SELECTION, {"chosen": 0, "rounds": {}})
+    write_json(run / "rollouts" / COUNTS, {"0": len(STEPS)})
     for name, seed in (("agent", 0), ("random", 1)):
         write_json(run / "scores" / f"{name}.json", Score.of(rng.normal(size=5), "tiny", seed).as_dict())
     _write_export(folder / EXPORT, rng)
@@ -105,7 +108,7 @@ def _write_search(folder: Path) -> None:
         "settings": {"seed": 0, "parameters": search.size},
     }
     named = {f"search.{name}": array for name, array in arrays.items()} | {"best": best}
-    save_checkpoint(folder, Checkpoint(1, named, record))
+    save_checkpoint(folder / PHASE, Checkpoint(1, named, record))
     save_controller(folder / "best.safetensors", SHAPE, best)
 
 

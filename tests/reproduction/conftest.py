@@ -30,7 +30,6 @@ SMALL = {
     "phases": "cmaes:dream:2:first cmaes:dream:1:later",
     "ppo.num-envs": 4,
     "ppo.num-steps": 4,
-    "ppo.num-minibatches": 2,
     "cmaes.population": 4,
     "cmaes.episodes": 1,
     "cmaes.rescore-episodes": 2,

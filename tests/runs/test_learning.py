@@ -49,7 +49,7 @@ LITTLE = [
     *("--collect.episodes", "4", "--collect.max_steps", "20"),
     *("--vision.updates", "5", "--vision.batch_size", "8", "--memory.updates", "4", "--memory.batch_size", "4"),
     *("--memory.hidden_size", "16", "--cmaes.population", "4", "--cmaes.rescore_episodes", "2"),
-    *("--ppo.num_envs", "4", "--ppo.num_steps", "4", "--ppo.num_minibatches", "2"),
+    *("--ppo.num_envs", "4", "--ppo.num_steps", "4"),
     *("--collect.steps", "0", "--rounds.steps", "0", "--rounds.count", "0"),
 ]
 

@@ -47,7 +47,6 @@ SMALL = {
     "phases": "backprop:dream:2:first ppo:dream:1:later cmaes:dream:1:later ppo:world:1:later:num_envs=3",
     "ppo.num_envs": 6,
     "ppo.num_steps": 4,
-    "ppo.num_minibatches": 2,
     "cmaes.population": 4,
     "cmaes.episodes": 1,
     "cmaes.rescore_episodes": 2,
@@ -291,7 +290,10 @@ def latent_files(path: Path) -> dict[Path, bytes]:
 def test_episodes_follow_until_there_are_as_many_steps_as_asked_for(tmp_path: Path) -> None:
     asked = {"collect__steps": 100, "rounds__steps": 250, "rounds__curiosity": 0, "rounds__count": 1}
     folder = create_run(tmp_path / "run", small(**asked, dream__ensemble_size=1, phases="ppo:dream:1"))
-    with pytest.raises(ReverieError, match=r"round 0 of .* is not collected; run `reverie collect .*` first"):
+    with pytest.raises(
+        ReverieError,
+        match=r"round 0 of .* is not collected \(it is not in rounds.json\); run `reverie collect .*` first",
+    ):
         folder.episodes_by(0)
     for stage in ("collect", "vision", "memory", "controller"):
         getattr(stages, stage)(folder.at(0), 0)

@@ -1,6 +1,6 @@
 """Let a run go on for hours and watch what it holds: `python -m tests.soak [--hours 2]`; exits with 1 where it grows.
 
-`reverie run tiny` with two workers evolves C for more generations than it can reach. Then it is stopped by SIGTERM,
+`reverie run tiny` with two workers searches C for more generations than it can reach. Then it is stopped by SIGTERM,
 begun again by the same command, stopped again a few generations later, and verified.
 """
 
@@ -20,9 +20,9 @@ from tests.small_runs import ENVIRONMENT, ROOT
 from tests.soak.judging import growth, table
 from tests.soak.sampling import Sample, generation_of, watch
 
-# C's evolution is what is watched; the rest as the preset has it
+# the search for C is what is watched; the rest as the preset has it
 SHORT = ["--collect.episodes", "24", "--vision.updates", "10", "--memory.updates", "20"]
-SHORT += ["--evolution.generations", "1000000"]
+SHORT += ["--phases", "cmaes:dream:1000000"]
 STOPPED = 128 + signal.SIGTERM
 MORE = 5  # generations after the resumption
 PATIENCE, END = 3600.0, 900.0  # seconds for those, and from SIGTERM to the end, where other things have the cores

@@ -40,7 +40,7 @@ JUDGED = {
 
 
 def quarters(samples: Sequence[Sample]) -> list[Sequence[Sample]]:
-    """The samples of C's evolution in four equal parts, without the warm-up."""
+    """The samples of the search for C in four equal parts, without the warm-up."""
     evolving = [sample for sample in samples if sample.generation > 0]
     kept = evolving[round(len(evolving) * WARM_UP) :]
     ends = [len(kept) * number // 4 for number in range(5)]
@@ -51,7 +51,7 @@ def growth(samples: Sequence[Sample]) -> list[str]:
     """What grew by more than its tolerance, in words; also where there are too few samples to tell."""
     parts = quarters(samples)
     if min(map(len, parts)) < LEAST:
-        return [f"{len(parts[0])} samples in the first quarter of the evolution, expected at least {LEAST}"]
+        return [f"{len(parts[0])} samples in the first quarter of the search, expected at least {LEAST}"]
     found = []
     for name, tolerance in JUDGED.items():
         first, last = mean(parts[0], name), mean(parts[3], name)

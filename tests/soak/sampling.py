@@ -78,9 +78,9 @@ def watch(process: psutil.Process, run: Path, every: float, until: Callable[[Sam
 
 
 def generation_of(run: Path) -> int:
-    """The last generation that the evolution's metrics have, 0 before the first."""
+    """The last generation that the metrics of C's only phase have, 0 before the first."""
     try:
-        with (run / "controller" / "metrics.jsonl").open("rb") as file:
+        with (run / "controller" / "1-cmaes-dream" / "metrics.jsonl").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
             *lines, _torn = file.read().split(b"\n")
     except FileNotFoundError:

@@ -75,8 +75,8 @@ def test_a_slow_leak_is_seen(name: str, amount: float, words: str) -> None:
 
 def test_too_few_samples_are_no_proof() -> None:
     few = samples(lambda sample, number: sample)[:30]
-    assert growth(few) == ["2 samples in the first quarter of the evolution, expected at least 4"]
-    assert growth([]) == ["0 samples in the first quarter of the evolution, expected at least 4"]
+    assert growth(few) == ["2 samples in the first quarter of the search, expected at least 4"]
+    assert growth([]) == ["0 samples in the first quarter of the search, expected at least 4"]
 
 
 def test_the_table_has_mean_and_maximum_of_each_quarter() -> None:
@@ -109,7 +109,7 @@ def test_what_a_process_hoards_is_seen(tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_a_run_is_watched_stopped_and_resumed(tmp_path: Path) -> None:
     run, log = tmp_path / "run", tmp_path / "soak.jsonl"
-    words = settings(evolution__generations=1_000_000)
+    words = settings(phases="cmaes:dream:1000000")
     found, wrong = soak(run, words, lambda sample: sample.generation >= 3, every=0.2, log=log)
     assert wrong == []
     last = found[-1]
@@ -124,6 +124,6 @@ def test_a_run_is_watched_stopped_and_resumed(tmp_path: Path) -> None:
 
 
 def test_a_command_that_ends_by_itself_is_seen(tmp_path: Path) -> None:
-    words = settings(evolution__population=2)
+    words = settings(cmaes__population=2)
     _, wrong = soak(tmp_path / "run", words, lambda sample: False, every=0.2, log=tmp_path / "soak.jsonl")
     assert wrong == ["exit code 2, expected 143 after SIGTERM"]

@@ -28,7 +28,7 @@ SMALL = [
     *("--cmaes.population", "4", "--cmaes.episodes", "1", "--cmaes.rescore-episodes", "2"),
     *("--evaluation-episodes", "2", "--rounds.count", "1", "--rounds.episodes", "16", "--rounds.memory-updates", "2"),
 ]
-LEARNING = ["--phases", "ppo:dream:2", "--ppo.num-envs", "4", "--ppo.num-steps", "4", "--ppo.num-minibatches", "2"]
+LEARNING = ["--phases", "ppo:dream:2", "--ppo.num-envs", "4", "--ppo.num-steps", "4"]
 GUARDED = [*SMALL[: SMALL.index("--rounds.count")], *LEARNING]
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from reverie.errors import ReverieError
 from reverie.worlds import registry
-from reverie.worlds.registry import base_world, describe, make, world_names, world_spec
+from reverie.worlds.names import world_names
+from reverie.worlds.registry import base_world, describe, make, world_spec
 from reverie.worlds.spec import ActionSpec, WorldSpec
 
 SPECS = [

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from reverie.errors import ReverieError
 
 Termination = Literal["threshold", "sample", "calibrated"]
+MOST_MEMBERS = 100  # of an ensemble
 StartStates = Literal["initial", "replay"]
 
 
@@ -43,8 +44,8 @@ class DreamConfig:
             raise ReverieError(f"dream.horizon is {self.horizon}, expected at least 1, or none")
         if not 0 <= self.dropout < 1:
             raise ReverieError(f"dream.dropout is {self.dropout}, expected a share, 0 or more and below 1")
-        if self.ensemble_size < 1:
-            raise ReverieError(f"dream.ensemble_size is {self.ensemble_size}, expected at least 1")
+        if not 1 <= self.ensemble_size <= MOST_MEMBERS:
+            raise ReverieError(f"dream.ensemble_size is {self.ensemble_size}, expected 1 to {MOST_MEMBERS}")
         if not (math.isfinite(self.disagreement_penalty) and self.disagreement_penalty >= 0):
             found = f"dream.disagreement_penalty is {self.disagreement_penalty}"
             raise ReverieError(f"{found}, expected a finite number, at least 0")

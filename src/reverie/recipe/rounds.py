@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reverie.errors import ReverieError
 
+MOST_ROUNDS = 1000
 CURIOUS_SHARE = 0.5  # of a round's episodes, those that curious candidates play; C plays the others
 CURIOUS_POPULATION, CURIOUS_SIGMA = 8, 0.5  # of the search that begins at the round's C; each candidate plays once
 CURIOSITY_FILE = "curiosity.jsonl"  # in the folder of a round
@@ -44,6 +45,8 @@ class RoundsConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ReverieError(f"rounds.{name} is {value}, expected at least {least}")
+        if self.count > MOST_ROUNDS:
+            raise ReverieError(f"rounds.count is {self.count}, expected at most {MOST_ROUNDS}")
         if not 0 <= self.epsilon <= 1:
             raise ReverieError(f"rounds.epsilon is {self.epsilon}, expected a chance, 0 to 1")
         if not (math.isfinite(self.curiosity) and self.curiosity >= 0):

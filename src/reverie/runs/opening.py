@@ -12,7 +12,7 @@ from reverie.agents.card import CARD, RESTORE, Parts
 from reverie.agents.trained import Trained, open_export
 from reverie.errors import ReverieError
 from reverie.runs.run_folder import CONFIG, RunFolder, open_run
-from reverie.worlds.registry import world_names
+from reverie.worlds.names import world_names
 
 if TYPE_CHECKING:
     import numpy as np

@@ -79,9 +79,14 @@ class RunFolder:
         count = counts.get(str(number))
         if count is None and uncollected is not None:
             return uncollected
-        if type(count) is not int:
+        if count is None:
             raise ReverieError(
-                f"round {number} of {self.path} is not collected; run `reverie collect {self.path}` first"
+                f"round {number} of {self.path} is not collected (it is not in {COUNTS}); "
+                f"run `reverie collect {self.path}` first"
+            )
+        if type(count) is not int or count < 1:
+            raise DamagedFileError(
+                f"{file} has {count!r:.50} for round {number}, expected a count; run `reverie collect` again"
             )
         return count
 

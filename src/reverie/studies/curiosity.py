@@ -42,7 +42,7 @@ SETTINGS = (
     *("--memory.hidden-size", "64", "--memory.batch-size", "32", "--memory.sequence-length", "50"),
     *("--memory.learning-rate", "5e-3", "--memory.lr-decay", "0.995", "--memory.updates", "500"),
     *("--controller.sample-z", "false", "--dream.starts", "replay", "--dream.horizon", "75"),
-    *("--phases", "ppo:dream:60", "--ppo.num-envs", "512", "--ppo.num-minibatches", "4"),
+    *("--phases", "ppo:dream:60", "--ppo.num-envs", "512"),
     *("--rounds.count", "6", "--rounds.episodes", "32", "--rounds.vision-updates", "100"),
     *("--rounds.memory-updates", "400", "--evaluation-episodes", "50"),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from reverie.errors import ReverieError
 from reverie.worlds.faults import told
+from reverie.worlds.names import DESCRIPTIONS
 
 if TYPE_CHECKING:
     from reverie.worlds.serial import SingleWorld
@@ -18,24 +19,12 @@ if TYPE_CHECKING:
 
 Engine = Literal["auto", "gymnasium", "envpool"]
 
-DESCRIPTIONS = {
-    "doom": "ViZDoom's Take Cover: step left and right to survive fireballs",
-    "carracing": "CarRacing-v3: drive around a track, in Gymnasium's engine or EnvPool's",
-    "tiny": "Follow: keep a bar as long as one that wanders; learned in under a minute",
-    "climb": "Climb: swing out of a valley that random play does not leave",
-}
-
 DOOM_VARIANT = re.compile(r"doom(?:-skill-(-?\d+))?(?:-repeat-(-?\d+))?")
 LONGEST_REPEAT = 35  # steps that one action of Take Cover can last: a second
 POOLED_CAR = "carracing-envpool"  # the car as it trains, by a name of its own
 
 # world -> (module, product, extra of this package), what it cannot do without
 NEEDS = {"doom": ("vizdoom", "ViZDoom", "doom"), "carracing": ("Box2D", "Box2D", "carracing")}
-
-
-def world_names() -> list[str]:
-    """The worlds with a name of their own; every Gymnasium id is a world too."""
-    return list(DESCRIPTIONS)
 
 
 def describe() -> str:

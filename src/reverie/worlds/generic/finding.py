@@ -18,6 +18,7 @@ from reverie.errors import ReverieError
 from reverie.files.modules import import_here
 from reverie.worlds.contained import Contained
 from reverie.worlds.faults import WorldExit, in_one_line
+from reverie.worlds.names import world_names
 
 REGISTERED = "REVERIE_REGISTERED"  # the ids of the main program, told to its workers in their environment
 TOO_LATE = "put its class into a module, register it there, and name it 'module:{id}'"
@@ -48,8 +49,6 @@ def find_id(name: str, text: str) -> str:
     if _is_registered(gym_id) or _register_as_told(gym_id):
         _tell_workers(gym_id)
         return gym_id
-    from reverie.worlds.registry import world_names  # which opens the worlds of this package
-
     near = difflib.get_close_matches(gym_id, [*world_names(), *gym.registry], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     if separator:
