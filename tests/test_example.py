@@ -179,7 +179,7 @@ def test_the_fast_m_learns_the_same() -> None:
     restart = torch.zeros(steps, streams)
     restart[0] = 1
     batch = Batch(z=z, action=a, restart=restart, next_z=next_z, done=done, reward=r, next_action=a, has_next=live,
-                  held=live, fatal=live)  # fmt: skip
+                  hold_steps=live, hold_dies=live)  # fmt: skip
     _, loss, metrics = memory_loss(fast, fast.initial_state(streams), batch)
     terms = example.memory_loss(plain(z, a), next_z, r, done, live)
     for ours, theirs in zip(terms, (metrics["z_nll"], metrics["done"], metrics["reward"]), strict=True):

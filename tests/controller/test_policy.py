@@ -91,7 +91,7 @@ def test_the_parts_of_mixed_actions_are_drawn_independently() -> None:
     policy, generator = policy_of(MIXED), torch.Generator().manual_seed(0)
     choice = policy.draw(x, log_spread, generator)
     assert choice[:, :3].sum(1).tolist() == choice[:, 5:].sum(1).tolist() == [1.0] * 40
-    logs, entropy = policy.odds(x, log_spread, choice)
+    logs, entropy = policy.evaluate_actions(x, log_spread, choice)
     first, last = (torch.distributions.Categorical(logits=x[:, part]) for part in (slice(0, 3), slice(5, 7)))
     normal = torch.distributions.Normal(x[:, 3:5], log_spread[3:5].exp())
     expected = first.log_prob(choice[:, :3].argmax(1)) + last.log_prob(choice[:, 5:].argmax(1))

@@ -123,7 +123,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 
 def test_it_begins_at_the_parameters_that_it_is_given(tmp_path: Path) -> None:
     start = parts.candidates(PLAIN.controller_shape(), 1)[0]
-    np.testing.assert_allclose(train(tmp_path, updates=1, learning_rate=1e-6, start=start), start, atol=1e-4)
+    np.testing.assert_allclose(train(tmp_path, updates=1, learning_rate=1e-6, start=start), start, atol=3e-4)
 
 
 def test_c_ends_as_the_mean_of_its_last_updates(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_it_goes_on_from_the_critic_of_an_earlier_phase(world: EnvSpec, tmp_path
     before, after = (last(tmp_path / name).arrays for name in ("first", "second"))
     for name in ("model.scale", "model.reward_scale", "model.log_std"):
         np.testing.assert_allclose(after[name], before[name], atol=1e-6)
-    np.testing.assert_allclose(after["model.critic_in.weight"], before["model.critic_in.weight"], atol=0.01)
+    np.testing.assert_allclose(after["model.critic_in.weight"], before["model.critic_in.weight"], atol=0.03)
     tune(world, tmp_path / "anew", 0, 1, first, tmp_path / "nothing", learning_rate=1e-9)
     assert not np.allclose(last(tmp_path / "anew").arrays["model.critic_in.weight"], before["model.critic_in.weight"])
 

@@ -145,9 +145,9 @@ BAD_RUNS = [
         f"{CONFIG}: unknown setting 'vision.updats'; did you mean 'vision.updates'?",
     ),
     (
-        config_with(vision__aaaa=3),
+        config_with(vision__aaaaaaaa=3),
         "vision",
-        f"{CONFIG}: unknown setting 'vision.aaaa'; 'reverie run WORLD --help-settings' lists them",
+        f"{CONFIG}: unknown setting 'vision.aaaaaaaa'; 'reverie run WORLD --help-settings' lists them",
     ),
     (
         config_with(vision__updates=None),
