@@ -161,12 +161,12 @@ def test_a_card_of_another_world(export: Path) -> None:
 
 
 def test_a_card_of_another_format(export: Path) -> None:
-    with_card(lambda card: card.update(format="reverie-export-9", reverie="9.9"))(export)
+    with_card(lambda card: card.update(format="reverie-export-1", reverie="0.0.9"))(export)
     with pytest.raises(ReverieError) as error:
         open_export(export)
     assert str(error.value) == (
-        f"{export}/card.json has format 'reverie-export-9', made by reverie 9.9; reverie 0.1.0 reads "
-        "'reverie-export-1': use that version, or export the run again"
+        f"{export}/card.json has format 'reverie-export-1', made by reverie 0.0.9; reverie 0.1.0 reads "
+        "'reverie-export-2': use that version, or export the run again"
     )
 
 

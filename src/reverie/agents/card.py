@@ -39,7 +39,7 @@ class Parts:
     starts: Path
 
 
-FORMAT = "reverie-export-1"
+FORMAT = "reverie-export-2"
 CARD, MODEL_CARD = "card.json", "MODEL_CARD.md"
 TENSOR_FILES = tuple(f"{field.name}.safetensors" for field in fields(Parts))
 RESTORE = "restore the folder from a copy, or export it again"
