@@ -15,6 +15,7 @@ import torch
 
 from reverie.controller.config import ControllerConfig
 from reverie.dream.config import DreamConfig
+from reverie.evaluation.shards import close_worlds
 from reverie.files.checkpoint import Checkpoint, save_checkpoint
 from reverie.files.training import pack
 from reverie.hardware import single_thread
@@ -34,6 +35,7 @@ def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setenv("REVERIE_QUIET", "1")
     with single_thread():
         yield
+    close_worlds()
     close_envs()
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from reverie.hardware import single_thread
-from reverie.play.env_spec import close_envs
 from reverie.recipe.presets import make_experiment
 from reverie.reproduction.reproduce import reproduce_run
 from reverie.reproduction.results import Reproduction
 from reverie.runs.run import run
 from reverie.runs.run_folder import open_run
 from reverie.settings import with_changes
+from tests.env_specs import quiet_and_single_threaded
 from tests.reproduction.parts import EPISODES, SEED, TINY_PLAN
 from tests.small_runs import copy_run
 
@@ -40,14 +39,6 @@ SMALL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def quiet_and_single_threaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("REVERIE_QUIET", "1")
-    with single_thread():
-        yield
-    close_envs()
-
-
 @pytest.fixture(scope="session")
 def two_rounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Not to be changed; copy it (`copy_run`)."""
@@ -64,3 +55,6 @@ def reproduction(two_rounds: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     path = copy_run(two_rounds, tmp_path_factory.mktemp("found") / "run")
     with single_thread():
         return reproduce_run(open_run(path), TINY_PLAN, EPISODES, SEED, workers=0)
+
+
+__all__ = ["quiet_and_single_threaded"]

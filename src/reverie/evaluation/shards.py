@@ -18,7 +18,7 @@ from reverie.agent import Agent, FrameWorld, SeenWorld
 from reverie.episodes.policies import Policy, make_policy
 from reverie.play.loop import Population, play
 from reverie.workers.seeds import generator
-from reverie.worlds.registry import make, most_slots
+from reverie.worlds.registry import base_world, make, most_slots
 from reverie.worlds.vector import WorldVectorEnv
 
 SHARD = 10  # episodes
@@ -107,10 +107,10 @@ _opened: dict[tuple[str, int], WorldVectorEnv] = {}  # this process's world, kep
 
 
 def open_world(name: str, slots: int) -> WorldVectorEnv:
-    """The world as scores mean it: the car is always Gymnasium's, never EnvPool's faster copy."""
+    """The world as scores mean it: in its official engine, but where its name is that of a variant (EnvPool's car)."""
     if (name, slots) not in _opened:
         close_worlds()
-        _opened[name, slots] = make(name, slots, engine="gymnasium" if name == "carracing" else "auto")
+        _opened[name, slots] = make(name, slots, engine="gymnasium" if base_world(name) == name else "auto")
     return _opened[name, slots]
 
 
