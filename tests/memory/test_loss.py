@@ -11,10 +11,10 @@ from scipy import special, stats
 from torch import Tensor
 
 from reverie.memory.batch import Batch, draw_dropout
-from reverie.memory.config import DONE_WEIGHT, MemoryConfig
+from reverie.memory.config import MemoryConfig
 from reverie.memory.loss import CHUNK_ROWS, memory_loss, mixture_nll, surprise, surprise_statistics
 from reverie.memory.mixture import log_prob
-from reverie.memory.model import MDNRNN, Prediction
+from reverie.memory.model import MDNRNN, Prediction, two_hot
 from reverie.vision.latents import LatentEpisode
 from reverie.worlds.spec import ActionSpec
 
@@ -50,16 +50,30 @@ def predict(model: MDNRNN, batch: Batch) -> Prediction:
     return model(model.initial_state(ROWS), z, action, restart)[1]
 
 
-def test_an_end_with_its_own_output_has_its_own_scale_and_weight() -> None:
-    model, batch = MDNRNN(replace(CONFIG, end_reward=True), seed=1), make_batch()
-    model.reward_scale.copy_(torch.tensor([2.0, 50.0]))
+def test_rewards_in_bins_are_learned_by_cross_entropy_between_the_two_bins_around() -> None:
+    model, batch = MDNRNN(replace(CONFIG, reward_bins=5), seed=1), make_batch()
+    model.reward_scale.fill_(3.0)
     found = memory_loss(model, model.initial_state(ROWS), batch)[2]["reward"].item()
     _, hidden = model.unroll(model.initial_state(ROWS), batch.z, batch.action, batch.restart)
-    outputs = (hidden @ model.head_weight.T + model.head_bias).detach()
-    usual, end = model.parts(outputs)["reward"].numpy().astype(np.float64).transpose(2, 0, 1)
-    reward, done = batch.reward.numpy(), batch.done.numpy()
-    expected = (1 - done) * (usual - reward / 2) ** 2 + done * DONE_WEIGHT * (end - reward / 50) ** 2
-    assert found == pytest.approx(expected.mean(), rel=1e-5)
+    outputs = model.parts((hidden @ model.head_weight.T + model.head_bias).detach())["reward"].flatten(0, 1).numpy()
+    log_p = outputs - np.log(np.exp(outputs).sum(-1, keepdims=True))
+    values = np.array([-3.0, -1.0, 0.0, 1.0, 3.0])  # evenly spaced by symlog, as log(1 + 3) is twice log(1 + 1)
+    rewards = np.clip(batch.reward.numpy().ravel(), -3, 3)
+    by_hand = []
+    for reward, row in zip(rewards, log_p, strict=True):
+        above = int(np.clip(np.searchsorted(values, reward), 1, 4))
+        share = (reward - values[above - 1]) / (values[above] - values[above - 1])
+        by_hand.append(-share * row[above] - (1 - share) * row[above - 1])
+    assert found == pytest.approx(np.mean(by_hand), rel=1e-4)
+
+
+def test_two_hot_weights_have_the_mean_that_they_stand_for() -> None:
+    values = torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0])
+    x = torch.tensor([-7.0, -3.0, -0.25, 0.0, 1.0, 2.5, 9.0])
+    weights = two_hot(x, values)
+    torch.testing.assert_close(weights @ values, x.clamp(-3, 3))
+    assert (weights > 0).sum(1).max() <= 2
+    assert weights[3].tolist() == [0, 0, 1, 0, 0]  # nothing is exactly nothing
 
 
 def test_a_residual_one_is_asked_how_far_z_moves() -> None:
@@ -72,16 +86,13 @@ def test_a_residual_one_is_asked_how_far_z_moves() -> None:
     torch.testing.assert_close(said.mean, predict(plain, batch).mean + batch.z.transpose(0, 1).unsqueeze(-1))
 
 
-def test_the_reward_to_expect_is_the_mean_over_an_end_and_none() -> None:
-    model, batch = MDNRNN(replace(CONFIG, end_reward=True), seed=1), make_batch()
-    model.reward_scale.copy_(torch.tensor([2.0, 50.0]))
+def test_the_reward_to_expect_is_the_mean_over_the_bins() -> None:
+    model, batch = MDNRNN(replace(CONFIG, reward_bins=5), seed=1), make_batch()
+    model.reward_scale.fill_(3.0)
     said = predict(model, batch)
-    assert said.reward is not None
-    assert said.done_logit is not None
-    odds = said.done_logit.exp() / DONE_WEIGHT  # endings count for so much more in training
     _, hidden = model.unroll(model.initial_state(ROWS), batch.z, batch.action, batch.restart)
-    usual, end = model.parts(hidden @ model.head_weight.T + model.head_bias)["reward"].transpose(0, 1).unbind(-1)
-    torch.testing.assert_close(said.reward, (usual * 2 + odds * end * 50) / (1 + odds))
+    chances = model.parts(hidden @ model.head_weight.T + model.head_bias)["reward"].transpose(0, 1).softmax(-1)
+    torch.testing.assert_close(said.reward, (chances * torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0])).sum(-1))
 
 
 def test_mixture_nll_equals_log_prob_with_its_gradient() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,22 @@ def test_what_is_not_trained_keeps_the_units_of_its_reward(tmp_path: Path) -> No
         folder = tmp_path / str(updates)
         begun = train_memory(config(updates=updates), Orbits(LENGTHS), ACTIONS, folder, seed=0, start=start)
         assert float(begun.reward_scale) == pytest.approx(expected, abs=0.1)
+
+
+def test_bins_of_rewards_stay_while_they_hold_all_rewards_and_are_laid_out_anew_else(tmp_path: Path) -> None:
+    def trained(name: str, start: MDNRNN | None = None) -> MDNRNN:
+        binned = replace(config(updates=1), reward_bins=7)
+        return train_memory(binned, Orbits(LENGTHS), ACTIONS, tmp_path / name, seed=0, start=start)
+
+    first = trained("first")
+    largest = max(float(np.abs(Orbits(LENGTHS).episode(index).rewards).max()) for index in range(len(LENGTHS)))
+    assert float(first.reward_scale) == pytest.approx(2 * largest, rel=0.2)  # some episodes are held out
+    first.reward_scale.fill_(50.0)
+    assert float(trained("wide", first).reward_scale) == 50.0
+    first.reward_scale.fill_(largest / 10)
+    anew = trained("narrow", first)
+    assert float(anew.reward_scale) == pytest.approx(2 * largest, rel=0.2)
+    assert anew.parts(anew.head_weight, 0)["reward"].abs().max() < 0.01  # one step from nothing
 
 
 def test_losses_on_episodes_fall_where_m_has_learned(tmp_path: Path) -> None:

@@ -153,11 +153,12 @@ class DreamRows:
 
     def _heads(self, n: int) -> Heads:
         config = self.memory.config
+        rewards = config.output_sizes.get("reward", 0)
         extra = self._outputs[:n, config.mixture_size :].float() + self.memory.head_bias[config.mixture_size :]
-        done, reward = extra.split((int(config.done_head), extra.shape[1] - config.done_head), 1)
+        done, reward, _ = extra.split((int(config.done_head), rewards, extra.shape[1] - config.done_head - rewards), 1)
         return Heads(
             done[:, 0] if config.done_head else None,
-            self.memory.reward(reward[:, : 1 + config.end_reward], done) if config.reward_head else None,
+            self.memory.reward(reward) if config.reward_head else None,
         )
 
     @property

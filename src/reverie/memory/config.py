@@ -35,9 +35,9 @@ class MemoryConfig:
     """Predict whether the episode ends with this step (paper: Doom)."""
     reward_head: bool = False
     """Predict the reward of this step: needed to train C in the dream of a world whose reward is not survival."""
-    end_reward: bool = False
-    """The reward head has an output of its own for a step that ends the episode: what is paid for the end (a crash, a
-    goal) is often a hundred times what a step pays, and one squared error would hear nothing else."""
+    reward_bins: int = 0
+    """The reward head is a distribution over so many bins (odd), spaced by symlog, learned by two-hot cross entropy
+    (Hafner et al., 2023): a crash of -100 and a step's 0.1 live together, and 0 is 0. 0: one number, squared error."""
     action_head: bool = False
     """Predict the next action, so that M absorbs what C has learned (paper, section 5)."""
     survival_head: tuple[int, ...] = ()
@@ -62,8 +62,10 @@ class MemoryConfig:
                 raise ReverieError(
                     f"memory.{name} is {value!r}, expected a whole number of at least {lowest}; {REMEDY}"
                 )
-        if self.end_reward and not (self.done_head and self.reward_head):
-            raise ReverieError(f"memory.end_reward is True without done_head and reward_head; {REMEDY}")
+        if self.reward_bins and (self.reward_bins < 3 or self.reward_bins % 2 == 0):
+            raise ReverieError(
+                f"memory.reward_bins is {self.reward_bins}, expected 0 or an odd number over 2; {REMEDY}"
+            )
         for name in ("learning_rate", "lr_decay"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -92,7 +94,7 @@ class MemoryConfig:
     @property
     def output_sizes(self) -> dict[str, int]:
         """The parts of M's outputs in their order, and how many numbers each has."""
-        sizes = {"mixtures": self.mixture_size, "done": 1, "reward": 1 + self.end_reward}
+        sizes = {"mixtures": self.mixture_size, "done": 1, "reward": self.reward_bins or 1}
         sizes |= {"survival": self.survival_size, "action": self.action_size}
         absent = {"done": not self.done_head, "reward": not self.reward_head, "action": not self.action_head}
         absent |= {"survival": not self.survival_head}
@@ -131,6 +133,7 @@ LOWEST = {
     "action_size": 1,
     "hidden_size": 1,
     "mixtures": 1,
+    "reward_bins": 0,
     "batch_size": 1,
     "sequence_length": 1,
     "updates": 0,

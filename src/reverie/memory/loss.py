@@ -14,7 +14,7 @@ from reverie.memory.config import DONE_WEIGHT
 from reverie.memory.kernel import load_kernel
 from reverie.memory.lstm import LSTMState
 from reverie.memory.mixture import HALF_LOG_TAU, log_prob
-from reverie.memory.model import MDNRNN
+from reverie.memory.model import MDNRNN, two_hot
 from reverie.worlds.spec import ActionSpec, Span
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def memory_loss(
     """Run M over a batch from `state`; returns the state after it, the loss and its terms, all means over steps.
 
     z_nll: nats for each latent dimension; done: sigmoid cross entropy, ends weighted by `DONE_WEIGHT`
-    reward: squared error in units of `reward_scale`, that of an end with an output of its own times `DONE_WEIGHT`
+    reward: squared error in units of `reward_scale`; with bins, two-hot cross entropy
     action: squared error of the next action, cross entropy of its parts that are one-hot (`actions`; None: none are)
     survival: see `survival_loss`. The loss is their sum. Matrices are multiplied in `dtype`, the rest is in float32.
     dropout: what each stream's h is multiplied by before the outputs see it, [B, H] in `dtype`
@@ -63,12 +63,10 @@ def memory_loss(
 
 
 def _reward_loss(model: MDNRNN, outputs: Tensor, batch: Batch) -> Tensor:
-    reward, done = batch.reward.flatten(), batch.done.flatten()
-    if not model.config.end_reward:
+    reward = batch.reward.flatten()
+    if not model.config.reward_bins:
         return F.mse_loss(outputs.squeeze(-1), reward / model.reward_scale)
-    usual, end = outputs.unbind(-1)
-    error = torch.where(done > 0, end - reward / model.reward_scale[1], usual - reward / model.reward_scale[0])
-    return (error.square() * torch.where(done > 0, DONE_WEIGHT, 1.0)).mean()
+    return F.cross_entropy(outputs, two_hot(reward, model.reward_values()))
 
 
 def _action_loss(outputs: Tensor, batch: Batch, actions: ActionSpec | None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reverie.memory.config import DONE_WEIGHT, MemoryConfig
+from reverie.memory.config import MemoryConfig
 from reverie.memory.lstm import LSTMState, cell, lstm_sequence
 
 CLOCK_STEPS = 1500  # at Doom's cap of 2,100 steps c is 1.4 and h = tanh(c) 0.89, well below its limit of 1
@@ -34,7 +34,10 @@ class Prediction(NamedTuple):
 
 
 class MDNRNN(nn.Module):
-    """The MDN-RNN (paper, section 2.2 and appendix A.2); its state is explicit, `step` and `forward` keep nothing."""
+    """The MDN-RNN (paper, section 2.2 and appendix A.2); its state is explicit, `step` and `forward` keep nothing.
+
+    reward_scale: what the reward head's output of 1 stands for, or the largest reward of its bins
+    """
 
     reward_scale: Tensor
 
@@ -48,7 +51,7 @@ class MDNRNN(nn.Module):
         self.bias = nn.Parameter(torch.zeros(4 * hidden))
         self.head_weight = nn.Parameter(torch.empty(config.output_size, hidden))
         self.head_bias = nn.Parameter(torch.zeros(config.output_size))
-        self.register_buffer("reward_scale", torch.ones((2,) if config.end_reward else ()))
+        self.register_buffer("reward_scale", torch.ones(()))
         generator = torch.Generator().manual_seed(seed)
         for weight in (self.input_weight, self.hidden_weight, self.head_weight):
             nn.init.xavier_uniform_(weight, generator=generator)
@@ -145,22 +148,21 @@ class MDNRNN(nn.Module):
             mean,
             log_std,
             parts["done"].squeeze(-1) if "done" in parts else None,
-            self.reward(parts["reward"], parts.get("done")) if "reward" in parts else None,
+            self.reward(parts["reward"]) if "reward" in parts else None,
             parts.get("action"),
         )
 
-    def reward(self, outputs: Tensor, done_logit: Tensor | None) -> Tensor:
-        """The reward to be expected [...], in the world's own units, from the reward head's outputs [..., 1 or 2].
+    def reward(self, outputs: Tensor) -> Tensor:
+        """The reward to be expected [...], in the world's own units, from the head's outputs [..., bins or 1]."""
+        if not self.config.reward_bins:
+            return (outputs * self.reward_scale).squeeze(-1)
+        return torch.softmax(outputs, -1) @ self.reward_values()
 
-        With an output for the end it is the mean of the two, by the chance of an end.
-        done_logit: [..., 1]; its odds are those of an end times the weight that ends have in training
-        """
-        rewards = outputs * self.reward_scale
-        if not self.config.end_reward:
-            return rewards.squeeze(-1)
-        assert done_logit is not None, "MemoryConfig lets no such M through"
-        chance = torch.sigmoid(done_logit.squeeze(-1) - math.log(DONE_WEIGHT))
-        return torch.lerp(rewards[..., 0], rewards[..., 1], chance)
+    def reward_values(self) -> Tensor:
+        """The rewards that the bins stand for, rising [bins]: from -`reward_scale` to `reward_scale` by symlog."""
+        highest = symlog(self.reward_scale)
+        half = torch.arange(self.config.reward_bins, device=highest.device) - self.config.reward_bins // 2
+        return symexp(highest * half / (self.config.reward_bins // 2))
 
     def parts(self, outputs: Tensor, axis: int = -1) -> dict[str, Tensor]:
         """Cut outputs [..., output_size] by `MemoryConfig.output_sizes`; mixtures are [..., 3 K Nz].
@@ -171,3 +173,26 @@ class MDNRNN(nn.Module):
         if len(sizes) == 1:  # a cut into one part would copy its gradient
             return {"mixtures": outputs}
         return dict(zip(sizes, outputs.split(tuple(sizes.values()), axis), strict=True))
+
+
+def symlog(x: Tensor) -> Tensor:
+    """sign(x) log(1 + |x|), which compresses what is large."""
+    return torch.sign(x) * torch.log1p(x.abs())
+
+
+def symexp(x: Tensor) -> Tensor:
+    """The inverse of `symlog`."""
+    return torch.sign(x) * torch.expm1(x.abs())
+
+
+def two_hot(x: Tensor, values: Tensor) -> Tensor:
+    """Weights [n, K] on the two of the rising `values` [K] that x [n] lies between, whose mean is x.
+
+    What lies beyond the values counts as the outermost one.
+    """
+    x = x.clamp(values[0], values[-1])
+    above = torch.searchsorted(values, x).clamp(1, len(values) - 1)
+    low, high = values[above - 1], values[above]
+    share = ((x - low) / (high - low)).unsqueeze(-1)
+    weights = x.new_zeros(len(x), len(values))
+    return weights.scatter(1, above[:, None], share).scatter(1, above[:, None] - 1, 1 - share)

@@ -176,20 +176,9 @@ def split_episodes(latents: Latents, held_out_every: int = HELD_OUT_EVERY) -> tu
     return [index for index in indices if index not in excluded], held_out
 
 
-def reward_scale(latents: Latents, episodes: Sequence[int], ends: bool = False) -> float | tuple[float, float]:
-    """The root mean square of the episodes' rewards; 1 where all are 0.
-
-    ends: two of them, of the steps that the world did not end the episode on and of those that it did
-    """
-    usual, last = list[np.ndarray](), list[np.ndarray]()
-    for index in episodes:
-        episode = latents.episode(index)
-        cut = len(episode) - (ends and episode.terminated)
-        usual.append(episode.rewards[:cut])
-        last.append(episode.rewards[cut:])
-    scales = [_root_mean_square(np.concatenate(rewards)) for rewards in (usual, last)]
-    return (scales[0], scales[1]) if ends else scales[0]
-
-
-def _root_mean_square(rewards: np.ndarray) -> float:
-    return float(np.sqrt(np.square(rewards.astype(np.float64)).mean())) if rewards.any() else 1.0
+def reward_scale(latents: Latents, episodes: Sequence[int], largest: bool = False) -> float:
+    """The root mean square of the episodes' rewards, or the `largest` of their sizes; 1 where all are 0."""
+    rewards = np.concatenate([latents.episode(index).rewards for index in episodes]).astype(np.float64)
+    if not rewards.any():
+        return 1.0
+    return float(np.abs(rewards).max() if largest else np.sqrt(np.square(rewards).mean()))

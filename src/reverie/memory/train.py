@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from reverie.worlds.spec import ActionSpec
 
 GRAD_CLIP = 1.0  # each element of each gradient is clipped to [-1, 1]
+REWARD_MARGIN = 2.0  # rewards that later rounds find may be so much larger before bins are laid out anew
 LONGEST_INTERVAL = 100  # updates between two checkpoints
 
 
@@ -129,9 +130,25 @@ def _first_model(
         if config.clock:
             model.set_clock()  # `start` may have none
     if start is None or config.updates:  # an M that is not trained keeps its reward head's units
-        scale = reward_scale(latents, training, config.end_reward) if config.reward_head else 1.0
-        model.reward_scale.copy_(torch.tensor(scale))
+        _set_reward_scale(model, latents, training, start)
     return model
+
+
+def _set_reward_scale(model: MDNRNN, latents: Latents, training: list[int], start: MDNRNN | None) -> None:
+    """Bins reach to twice the largest reward; those of `start` stay what they stand for while they hold all rewards."""
+    config = model.config
+    if not config.reward_head:
+        return
+    scale = reward_scale(latents, training, largest=config.reward_bins > 0)
+    if config.reward_bins:
+        if start is not None and start.config.reward_bins and float(start.reward_scale) >= scale:
+            return
+        scale *= REWARD_MARGIN
+    with torch.no_grad():
+        model.reward_scale.fill_(scale)
+        if config.reward_bins:
+            for head in (model.head_weight, model.head_bias):
+                model.parts(head, 0)["reward"].zero_()
 
 
 def _split(dropped: Tensor | None, shards: Shards) -> list[Tensor | None]:

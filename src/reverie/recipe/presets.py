@@ -347,7 +347,7 @@ def _gymnasium(world: str, preset: Preset) -> _Settings:
             restart_input=True,
             done_head=True,
             reward_head=not survival,
-            end_reward=not survival,
+            reward_bins=0 if survival else 63,
         ),
         controller=ControllerConfig(sample_z=False),
         dream=DreamConfig(termination="calibrated", starts="replay", horizon=150),

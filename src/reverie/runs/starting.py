@@ -38,7 +38,7 @@ SIZES = {
         "reward_head",
         "action_head",
         "residual",
-        "end_reward",
+        "reward_bins",
     ),
 }
 SHAPE = ("inputs", "hidden_size", "bias", "categorical")  # of C, which begins anew where it has another
