@@ -89,7 +89,7 @@ def test_the_whole_must_be_an_object() -> None:
     assert str(error.value) == "a.json: the whole is [], expected an object of settings"
 
 
-DERIVED = ("memory.latent_size", "memory.action_size")
+DERIVED = ("memory.latent_size", "memory.action_size", "memory.restart_input")
 
 
 def test_setting_types_names_every_leaf_that_is_not_derived() -> None:

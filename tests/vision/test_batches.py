@@ -15,7 +15,7 @@ from reverie.episodes.episode import Episode
 from reverie.episodes.store import Store
 from reverie.errors import ReverieError
 from reverie.vision import batches
-from reverie.vision.batches import FrameBatches
+from reverie.vision.batches import FrameBatches, shifted
 
 LENGTHS = (1, 32, 33, 70, 5, 64, 2)  # frames of each episode: 207 in all
 
@@ -138,3 +138,17 @@ def test_a_mirror_turns_about_half_of_the_frames_and_changes_nothing_else(tmp_pa
     assert 60 < turned.sum() < 140
     assert (frames[turned] == ramp[0, :, ::-1]).all()
     assert (frames[~turned] == ramp[0]).all()
+
+
+def test_shifted_moves_a_frame_and_what_lies_around_it_alike() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(256, size=(40, 64, 64, 3), dtype=np.uint8)
+    moved, around = shifted((frames, 255 - frames), 3, np.random.default_rng(1))
+    assert np.array_equal(around, 255 - moved)
+    found = set()
+    for frame, image in zip(frames, moved, strict=True):
+        padded = np.pad(frame, ((3, 3), (3, 3), (0, 0)), mode="edge")
+        places = [(y, x) for y in range(7) for x in range(7) if np.array_equal(padded[y : y + 64, x : x + 64], image)]
+        assert len(places) == 1
+        found.add(places[0])
+    assert len({y for y, _ in found}) == len({x for _, x in found}) == 7  # from -3 to 3

@@ -25,8 +25,8 @@ class MemoryConfig:
     """Cells of the LSTM (paper: 256 for CarRacing, 512 for Doom)."""
     mixtures: int = 5
     """Gaussians for each latent dimension, independently."""
-    restart_input: bool = False
-    """Give M an input that is 1 on the first step of an episode (paper: Doom)."""
+    restart_input: bool = field(default=False, metadata=DERIVED)
+    """Give M an input that is 1 on the first step of an episode (paper: Doom), as every M that dreams has."""
     residual: bool = False
     """M predicts how far z moves, not where it lies: what stays need not be learned."""
     clock: bool = False

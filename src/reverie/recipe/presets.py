@@ -336,6 +336,7 @@ def _gymnasium(world: str, preset: Preset) -> _Settings:
             kl_tolerance=0.0,
             centred=True,
             pixel_weight="motion",
+            shift=4,
         ),
         memory=MemoryConfig(
             action_size=spec.actions.size,
@@ -345,6 +346,7 @@ def _gymnasium(world: str, preset: Preset) -> _Settings:
             lr_decay=0.05 ** (1 / budget.memory),  # ends at a twentieth of it
             updates=budget.memory,
             restart_input=True,
+            residual=True,
             done_head=True,
             reward_head=not survival,
             reward_bins=0 if survival else 63,

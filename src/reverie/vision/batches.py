@@ -136,3 +136,19 @@ class FrameBatches:
             means[place] = frames[filled : filled + count].mean(0)
             filled += count
         return Block(frames, means, np.repeat(np.arange(len(chunks)), self._chunk_frames[chunks]))
+
+
+def shifted(
+    drawn: tuple[np.ndarray, np.ndarray], pixels: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A batch's frames and what lies around them, both [B, 64, 64, 3], each pair moved by up to so many `pixels`.
+
+    What comes in at an edge is the edge's own colour.
+    """
+    count, (height, width) = len(drawn[0]), FRAME_SHAPE[:2]
+    moves = rng.integers(-pixels, pixels + 1, (2, count))
+    rows, columns = (
+        (np.arange(size) + move[:, None]).clip(0, size - 1) for size, move in zip((height, width), moves, strict=True)
+    )
+    frames, around = (each[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]] for each in drawn)
+    return frames, around

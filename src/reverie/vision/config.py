@@ -60,12 +60,16 @@ class VisionConfig:
     pixel_weight: PixelWeight = "none"
     """"none" counts every pixel alike (the paper); "change" counts pixels that differ from the mean frame for more,
     "motion" those that differ from the mean of the frames around, which are what happens in an episode"""
+    shift: int = 0
+    """Frames are shifted at random by up to so many pixels while V learns (Yarats et al., 2021): from few episodes it
+    learns where things are instead of learning the episodes by heart. 0: off"""
 
     def __post_init__(self) -> None:
         for name in ("latent_size", "batch_size"):
             _require(name, getattr(self, name), "a whole number of at least 1", _is_count)
         _require("updates", self.updates, "a whole number of at least 0", _is_count_or_zero)
         _require("learning_rate", self.learning_rate, "a number over 0", _is_positive)
+        _require("shift", self.shift, "a whole number from 0 to 63", lambda v: _is_count_or_zero(v) and v < 64)
         if self.min_lr is not None:
             _require("min_lr", self.min_lr, "a number over 0, or None", _is_positive)
         _require("kl_tolerance", self.kl_tolerance, "a number of at least 0", _is_not_negative)

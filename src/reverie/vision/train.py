@@ -17,11 +17,12 @@ from reverie.files.training import checkpoint_interval, log_interval, pack, requ
 from reverie.files.weights import read_weights
 from reverie.hardware import keep_freed_memory
 from reverie.progress import progress
+from reverie.vision.batches import shifted
 from reverie.vision.config import VisionConfig
 from reverie.vision.frames import to_input
 from reverie.vision.loss import change_weights
 from reverie.vision.model import ConvVAE, fast_copy, initialise
-from reverie.workers.seeds import torch_seed
+from reverie.workers.seeds import generator, torch_seed
 from reverie.workers.shards import Shards
 
 MEAN_FRAME_BATCHES = 50
@@ -85,6 +86,9 @@ def train_vision(
         for update in range(done, config.updates):
             noise = _noise(seed, update, (size, config.latent_size))
             drawn = batches.batch_with_means(update) if moves else (batches.batch(update),) * 2
+            if config.shift:
+                rng = generator(seed, "vision", "shift", update)
+                drawn = shifted(drawn, config.shift, rng)
             frames, around = (np.split(each, shards.count) for each in drawn)
             parts = list(zip(frames, around, noise.split(shards.size), strict=True))
             gradients, metrics = shards.gradients(list(fast.parameters()), loss_of, parts)
