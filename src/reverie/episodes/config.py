@@ -66,17 +66,23 @@ class CollectConfig:
 
 def needed_bytes(world: str, missing: int, config: CollectConfig, present: Sequence[Entry] = ()) -> int:
     """About how many bytes `missing` more episodes take; `present`: those that the store has already."""
-    from reverie.worlds.registry import base_world, doom_variant
+    from reverie.worlds.registry import base_world
 
     if len(present) >= ENOUGH_EPISODES:
         episode_bytes = sum(entry.size for entry in present) / len(present)
     else:
-        variant, steps = doom_variant(world), config.max_steps
-        if variant is not None:
-            steps = min(steps, DOOM_STEPS[variant.skill] // variant.repeat)
-        steps = max(steps, config.min_steps)
-        episode_bytes = (steps + 1) * FRAME_BYTES.get(base_world(world), UNKNOWN_FRAME_BYTES)
+        episode_bytes = (usual_steps(world, config) + 1) * FRAME_BYTES.get(base_world(world), UNKNOWN_FRAME_BYTES)
     return int(missing * episode_bytes * SPARE)
+
+
+def usual_steps(world: str, config: CollectConfig) -> int:
+    """About how many steps an episode has: those of the game where they are known, else as many as are allowed."""
+    from reverie.worlds.registry import doom_variant
+
+    variant, steps = doom_variant(world), config.max_steps
+    if variant is not None:
+        steps = min(steps, DOOM_STEPS[variant.skill] // variant.repeat)
+    return max(steps, config.min_steps)
 
 
 def require_space(folder: Path, world: str, missing: int, needed: int) -> None:

@@ -14,23 +14,30 @@ from reverie.errors import ReverieError
 from reverie.learning.config import CMAESConfig, PPOConfig
 from reverie.learning.phases import Phase, any_in_dream
 from reverie.memory.config import MemoryConfig
+from reverie.recipe.budget import BUDGETS, Budget
 from reverie.recipe.experiment import PRESETS, Experiment, Preset
 from reverie.recipe.rounds import RoundsConfig
 from reverie.vision.config import VisionConfig
 
 
 def make_experiment(
-    world: str, preset: str = "quick", *, seed: int = 0, phases: Sequence[Phase] | None = None
+    world: str,
+    preset: str = "quick",
+    *,
+    seed: int = 0,
+    phases: Sequence[Phase] | None = None,
+    budget: Budget | None = None,
 ) -> Experiment:
     """The experiment of a preset; `phases` are C's training in place of the preset's.
 
+    budget: in place of the preset's, for worlds that `takes_budget`
     Raises: ReverieError for an unknown world or preset (the nearest is suggested).
     """
     if preset not in PRESETS:
         near = difflib.get_close_matches(preset, PRESETS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ReverieError(f"unknown preset {preset!r}, expected one of {', '.join(PRESETS)}{hint}")
-    settings = _settings(world, preset)
+    settings = _hand_made(world, preset) or _gymnasium(world, preset, budget)
     chosen = settings.phases if phases is None else tuple(phases)
     in_dream = any_in_dream(chosen)
     return Experiment(
@@ -76,7 +83,12 @@ def _with_heads(settings: _Settings) -> MemoryConfig:
     return replace(settings.memory, restart_input=True, done_head=True, reward_head=not settings.survival)
 
 
-def _settings(world: str, preset: Preset) -> _Settings:
+def takes_budget(world: str, preset: Preset) -> bool:
+    """Whether the preset is the recipe of any world with a budget, and no hand-made one."""
+    return preset in BUDGETS and _hand_made(world, preset) is None
+
+
+def _hand_made(world: str, preset: Preset) -> _Settings | None:
     from reverie.worlds.registry import base_world
 
     base = base_world(world)
@@ -86,7 +98,7 @@ def _settings(world: str, preset: Preset) -> _Settings:
         return _dreamt_car() if preset == "standard" else _carracing(preset)
     if world == "Pendulum-v1" and preset in ("quick", "standard"):
         return _dreamt_pendulum()
-    return _tiny(preset) if world == "tiny" else _gymnasium(world, preset)
+    return _tiny(preset) if world == "tiny" else None
 
 
 def _doom(preset: Preset) -> _Settings:
@@ -290,34 +302,13 @@ def _dreamt_pendulum() -> _Settings:
     )
 
 
-@dataclass(frozen=True)
-class _Budget:
-    """How much a preset spends on a world that nobody tuned: real steps, updates of V, M and C, and rounds."""
-
-    steps: int
-    vision: int
-    memory: int
-    controller: int
-    rounds: int
-    round_steps: int
-    round_memory: int
-    round_controller: int
-
-
-BUDGETS = {
-    "tiny": _Budget(300, 40, 30, 4, 1, 100, 10, 2),
-    "quick": _Budget(20_000, 1500, 600, 80, 3, 8000, 400, 60),
-    "standard": _Budget(100_000, 8000, 4000, 200, 6, 30_000, 2000, 150),
-}
-
-
-def _gymnasium(world: str, preset: Preset) -> _Settings:
+def _gymnasium(world: str, preset: Preset, budget: Budget | None = None) -> _Settings:
     """Any Gymnasium id: explore, then rounds of C's own play; C learns by PPO in dreams that start anywhere."""
     from reverie.worlds.registry import world_spec
 
     if preset == "paper":
         return _paper_gymnasium(world)
-    spec, budget = world_spec(world), BUDGETS[preset]
+    spec, budget = world_spec(world), budget or BUDGETS[preset]
     small, survival = preset == "tiny", spec.reward == "survival"
     return _Settings(
         survival=survival,
