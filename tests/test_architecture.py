@@ -39,6 +39,7 @@ ROOMS = [
     "agents",
     "report",
     "runs",
+    "cost",
     "reproduction",
     "studies",
     "lab",

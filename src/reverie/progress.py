@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0
 DRAW_SECONDS = 0.25
+_silences: list[None] = []
 _open_screens: list[RichProgress] = []
 _FORMS = ("{task.description}", "{task.fields[text]}")
 RATE_SECONDS = 30.0  # the rate is the mean over this long a past
@@ -73,14 +74,14 @@ class Bar:
 
 def announce(line: str) -> None:
     """One line of what comes next; silenced as the bars are."""
-    if not _is_quiet():
+    if not is_quiet():
         _print(line)
 
 
 @contextmanager
 def progress(total: int, title: str, unit: str, done: int = 0) -> Iterator[Bar]:
     """A `Bar` for `total` units, `done` of them finished before; `REVERIE_QUIET=1` silences it."""
-    if _is_quiet():
+    if is_quiet():
         yield Bar(total, title, unit, done, lambda bar: None)
     elif sys.stderr.isatty():
         with _drawn(total, title, unit, done) as bar:
@@ -90,8 +91,19 @@ def progress(total: int, title: str, unit: str, done: int = 0) -> Iterator[Bar]:
             yield bar
 
 
-def _is_quiet() -> bool:
-    return os.environ.get("REVERIE_QUIET") == "1"
+@contextmanager
+def silence() -> Iterator[None]:
+    """No progress and no announcement within a `with` block."""
+    _silences.append(None)
+    try:
+        yield
+    finally:
+        _silences.pop()
+
+
+def is_quiet() -> bool:
+    """Whether nothing is shown."""
+    return bool(_silences) or os.environ.get("REVERIE_QUIET") == "1"
 
 
 @contextmanager

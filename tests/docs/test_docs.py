@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from reverie.cli import words as words_of_commands
-from reverie.cli.commands import COMMANDS, experiment_of
+from reverie.cli.commands import COMMANDS
 from reverie.cli.parse import parse, split_settings
+from reverie.cli.planning import experiment_of
 from reverie.recipe.experiment import Experiment, require_fit
 from reverie.recipe.presets import make_experiment
 from reverie.settings import setting_types, with_changes

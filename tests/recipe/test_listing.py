@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from reverie.cli.commands import experiment_of
+from reverie.cli.planning import experiment_of
 from reverie.cli.parse import parse, split_settings
 from reverie.cli.words import Run
 from reverie.recipe.experiment import PRESETS, Experiment

@@ -14,7 +14,6 @@ from reverie.errors import ReverieError
 
 if TYPE_CHECKING:
     from reverie.cli import words as w
-    from reverie.recipe.experiment import Experiment
     from reverie.tracking.tracker import MakeTracker
 
 
@@ -40,22 +39,29 @@ class Command:
 
 
 def _run(words: w.Run, settings: list[str]) -> Result:
+    from reverie.cli.planning import plan_run, would_take
     from reverie.runs.run import run
 
-    folder = words.run_dir or _folder_of(words)
-    result = run(_new_experiment(words, settings), folder, _workers(words.workers), words.device, _tracker(words))
+    workers = _workers(words.workers)
+    if words.dry_run:
+        estimated = would_take(words, settings, workers)
+        return Result(json.dumps(estimated.as_dict()) if words.json else estimated.table())
+    tracker = _tracker(words)
+    planned = plan_run(words, settings, workers)
+    result = run(planned.experiment, planned.folder, workers, words.device, tracker, planned.left)
     return Result(json.dumps(result.as_dict()) if words.json else result.table())
 
 
 def _stage(name: Literal["collect", "vision", "memory", "controller"]) -> Callable[[w.Stage, list[str]], Result]:
     def act(words: w.Stage, settings: list[str]) -> Result:
+        from reverie.cli.planning import new_experiment
         from reverie.runs import stages
         from reverie.runs.run_folder import create_run, open_run
 
         new = {"preset": words.preset, "seed": words.seed, "from": words.from_}
         given = [f"--{name}" for name, value in new.items() if value is not None]
         if words.world is not None:
-            folder = create_run(words.run, _new_experiment(words, settings))
+            folder = create_run(words.run, new_experiment(words, settings))
         elif given or settings:
             raise ReverieError(f"{[*given, *settings][0]} is for a new run; add --world WORLD, or leave it out")
         else:
@@ -216,9 +222,9 @@ def _checked(world: str, picture: Path | None) -> str:
 
     from PIL import Image
 
-    from reverie.episodes.config import needed_bytes, size_in_words
+    from reverie.cost.estimate import estimate
+    from reverie.cost.rates import measure
     from reverie.files.atomic import write_bytes
-    from reverie.hardware import core_count
     from reverie.recipe.presets import make_experiment
     from reverie.worlds.check import check_world
 
@@ -228,11 +234,7 @@ def _checked(world: str, picture: Path | None) -> str:
     place = picture or Path(re.sub(r"[^A-Za-z0-9.-]+", "-", world).strip("-.") + ".png")
     write_bytes(place, png.getvalue())
     experiment = make_experiment(world, "quick")
-    collect, cores = experiment.collect, core_count()
-    steps = collect.episodes * collect.max_steps + 2 * experiment.evaluation_episodes * found.spec.max_steps
-    minutes = steps / found.steps_per_second / cores / 60
-    size = size_in_words(needed_bytes(world, collect.episodes, collect))
-    cost = f"at most {minutes:.1f} min to play {steps:,} steps on {cores} cores, {size} on disk; learning comes on top"
+    cost = estimate(experiment, measure(experiment, _workers(None))).line()
     return "\n".join(
         [world, *found.lines(), f"quick run  {cost}", f"picture    {place}, as V sees it: first and last frame"]
     )
@@ -245,39 +247,6 @@ def _bench(words: w.Bench, settings: list[str]) -> Result:
     if words.json:
         return Result(json.dumps({"machine": machine(), "cases": [row.as_dict() for row in rows]}))
     return Result(report(rows))
-
-
-def experiment_of(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
-    """The preset's experiment, with the settings that were given."""
-    from reverie.recipe.presets import make_experiment
-    from reverie.settings import only, with_changes
-
-    assert words.world is not None
-    experiment = make_experiment(words.world, words.preset or "quick", seed=words.seed or 0)
-    if any(word.split("=")[0] == "--phases" for word in settings):  # they decide what M must predict too
-        phases = with_changes(experiment, only(settings, "phases")).phases
-        experiment = make_experiment(words.world, experiment.preset, seed=experiment.seed, phases=phases)
-    return with_changes(experiment, settings)
-
-
-def _folder_of(words: w.Run) -> Path:
-    """The run folder where none is given."""
-    name = f"{words.world}-{words.preset}" + (f"-from-{Path(words.from_).name}" if words.from_ else "")
-    name += f"-on-{words.data}" if words.data else ""
-    return Path("runs") / re.sub(r"[^A-Za-z0-9.-]+", "-", name)
-
-
-def _new_experiment(words: w.Run | w.Stage, settings: list[str]) -> Experiment:
-    """The experiment of the words, at the weights that it is to begin at."""
-    from reverie.runs.starting import starting_from
-
-    experiment = experiment_of(words, settings)
-    data = getattr(words, "data", None)  # a stage has no such word
-    if data is not None:
-        from reverie.runs.starting import learning_from
-
-        experiment = learning_from(experiment, data)
-    return experiment if words.from_ is None else starting_from(experiment, words.from_)
 
 
 def _tracker(words: w.Run) -> MakeTracker | None:

@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 import reverie
-from reverie.cli.commands import COMMANDS, experiment_of
+from reverie.cli.commands import COMMANDS
 from reverie.cli.parse import nearest, parse, print_help, split_settings, split_world_settings
+from reverie.cli.planning import experiment_of
 from reverie.errors import ReverieError
 
 HELP, HELP_SETTINGS = {"-h", "--help"}, "--help-settings"

@@ -36,8 +36,14 @@ class Run:
 
     world: World
     """doom (and doom-skill-1 to doom-skill-5, doom-repeat-4), carracing, tiny, climb or any Gymnasium id"""
-    preset: Annotated[str, arg(metavar=PRESETS)] = "quick"
+    preset: Annotated[str | None, DisallowNone, arg(metavar=PRESETS, help_behavior_hint="(default: quick)")] = None
     """how large: tiny (seconds), quick (minutes), standard (an evening), paper (the paper's own counts)"""
+    minutes: Annotated[float | None, DisallowNone, arg(metavar="M", help_behavior_hint="")] = None
+    """how large: as much as this machine does in so many minutes; more minutes later add rounds"""
+    real_steps: Annotated[int | None, DisallowNone, arg(metavar="N", help_behavior_hint="")] = None
+    """how large: so many steps in the real world, all else in proportion; more steps later add rounds"""
+    dry_run: Flag = False
+    """say what the run would take, from about 20 seconds of measuring, and write nothing"""
     run_dir: Annotated[Path | None, DisallowNone, arg(metavar="DIR", help_behavior_hint="")] = None
     """the run folder, runs/WORLD-PRESET by default"""
     seed: int = 0

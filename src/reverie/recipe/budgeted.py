@@ -13,7 +13,8 @@ from reverie.recipe.budget import BUDGETS, FLOORS, budget_of
 from reverie.recipe.experiment import Experiment, Preset
 from reverie.recipe.presets import make_experiment, takes_budget
 
-LEAST_EPISODES = 4  # of exploration and of a round: of fewer none could be held out
+LEAST_EPISODES = 20  # of exploration: of fewer none is held out
+SHORTEST = 50  # steps after which an episode is cut off, where the budget is so small that it has to be
 ROUND_SHARE = 0.25  # of the first pass, that a round is of where the preset has no rounds
 
 
@@ -29,7 +30,7 @@ def budgeted(
 
     preset: whose other settings it has; None: that whose own budget is nearest
     A hand-made preset is scaled: its real steps, updates and phases alike.
-    Raises: ReverieError for a budget that is too small or too large, and for the preset paper, whose counts are its own.
+    Raises: ReverieError for a budget too small or too large, and for the preset paper, whose counts are its own.
     """
     if preset is None:
         preset = nearest_preset(world, real_steps)
@@ -69,9 +70,7 @@ def scaled(experiment: Experiment, real_steps: int) -> Experiment:
         replace(
             experiment,
             collect=replace(collect, steps=max(1, round(ratio * first))),
-            vision=replace(
-                experiment.vision, updates=max(FLOORS["vision"], round(ratio * experiment.vision.updates))
-            ),
+            vision=replace(experiment.vision, updates=max(FLOORS["vision"], round(ratio * experiment.vision.updates))),
             memory=replace(memory, updates=updates, lr_decay=memory.lr_decay ** (memory.updates / updates)),
             phases=tuple(replace(phase, updates=max(1, round(ratio * phase.updates))) for phase in experiment.phases),
             rounds=replace(
@@ -86,7 +85,7 @@ def scaled(experiment: Experiment, real_steps: int) -> Experiment:
 def _short(experiment: Experiment) -> Experiment:
     """The experiment with so few episodes, and so short ones, that its steps alone say how much is collected."""
     collect, rounds = experiment.collect, experiment.rounds
-    longest = max(1, min(collect.max_steps, collect.steps // LEAST_EPISODES))
+    longest = min(collect.max_steps, max(SHORTEST, collect.steps // LEAST_EPISODES))
     return replace(
         experiment,
         collect=replace(
@@ -95,9 +94,7 @@ def _short(experiment: Experiment) -> Experiment:
             min_steps=min(collect.min_steps, longest),
             episodes=_fewest(collect.episodes, collect.steps, longest),
         ),
-        rounds=replace(
-            rounds, episodes=_fewest(rounds.episodes, rounds.steps, rounds.max_steps or longest)
-        ),
+        rounds=replace(rounds, episodes=_fewest(rounds.episodes, rounds.steps, rounds.max_steps or longest)),
     )
 
 

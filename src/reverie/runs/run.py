@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,11 +97,14 @@ class RunResult:
         )
 
 
-def _play_round(run: RunFolder, names: Sequence[str], workers: int | str, device: str) -> None:
+def _play_round(
+    run: RunFolder, names: Sequence[str], workers: int | str, device: str, left: Callable[[int, str], str] | None
+) -> None:
     """The stages of one round in turn."""
     of_round = f"round {run.round} of {run.experiment.rounds.count}, " if run.experiment.rounds.count else ""
     for place, name in enumerate(names, start=1):
-        announce(f"{of_round}{place}/{len(names)} {name}: {title_of(run, name)}")
+        still = "" if left is None else f" ({left(run.round, name)})"
+        announce(f"{of_round}{place}/{len(names)} {name}: {title_of(run, name)}{still}")
         getattr(stages, name)(run, workers, device)
 
 
@@ -119,12 +122,14 @@ def run(
     workers: int | str,
     device: str = "auto",
     tracker: MakeTracker | None = None,
+    left: Callable[[int, str], str] | None = None,
 ) -> RunResult:
     """Bring the run in folder `path` to its end, from wherever it is.
 
     workers: processes that play, 0 for none but this; "ray" or an address: the workers of that Ray cluster
     device: where V and M are trained
     tracker: makes what the metrics go to besides the run folder (`tracking/tracker.py`)
+    left: how long it takes from a stage of a round on, in words, to be told before it
     Raises: ReverieError for a folder of another experiment, a damaged file, a loss or fitness that is not finite.
     """
     started = time.monotonic()
@@ -133,8 +138,8 @@ def run(
     follow = contextlib.nullcontext() if tracker is None else Following(path, to_json(experiment), tracker)
     with folder.locked(), MemoryWatch() as memory, follow:
         for number in range(experiment.rounds.count):
-            _play_round(folder.at(number), stages.ROUND, workers, device)
-        _play_round(folder, stages.STAGES, workers, device)
+            _play_round(folder.at(number), stages.ROUND, workers, device, left)
+        _play_round(folder, stages.STAGES, workers, device, left)
     scores, rounds = read_scores(folder), rounds_of(folder)
     return RunResult(
         run_dir=path,

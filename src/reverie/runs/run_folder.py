@@ -26,6 +26,7 @@ from reverie.worlds.registry import world_spec
 FORMAT = 2
 CONFIG, VERSIONS, TIMINGS, LOCK = "config.json", "versions.json", "timings.json", "lock"
 COUNTS = "rounds.json"  # in the store: how many episodes each round ended with
+PLAN = "plan.json"  # what --minutes or --real-steps came to, see `plans.py`
 SELECTION = "selection.json"  # which round's C the run ends with
 LIBRARIES = ("torch", "numpy", "gymnasium", "cma", "blosc2", "safetensors", "vizdoom", "envpool", "box2d")
 SHOWN_DIFFERENCES = 4
@@ -223,8 +224,7 @@ def create_run(path: Path, experiment: Experiment) -> RunFolder:
     config = path / CONFIG
     if config.exists():
         return _reopen(path, experiment)
-    if path.exists() and (not path.is_dir() or not all(map(_is_ours, path.iterdir()))):
-        raise ReverieError(f"{path} exists and is not a run folder; choose another run folder")
+    require_free(path)
     require_fit(experiment, world_spec(experiment.world))
     _make_folder(path)
     with _lock(path):
@@ -232,6 +232,14 @@ def create_run(path: Path, experiment: Experiment) -> RunFolder:
             write_json(path / VERSIONS, versions())
             _write_config(path, experiment)
     return _reopen(path, experiment)
+
+
+def require_free(path: Path) -> None:
+    """Refuse a folder that holds something else than a run."""
+    if (path / CONFIG).exists() or not path.exists():
+        return
+    if not path.is_dir() or not all(map(_is_ours, path.iterdir())):
+        raise ReverieError(f"{path} exists and is not a run folder; choose another run folder")
 
 
 def _write_config(path: Path, experiment: Experiment) -> None:
@@ -318,7 +326,7 @@ def _extended(run: RunFolder, experiment: Experiment) -> RunFolder:
 
 def _is_ours(file: Path) -> bool:
     """Whether a process killed while it made a run folder may have left this in it."""
-    return file.name in (VERSIONS, LOCK) or file.suffix == ".tmp"
+    return file.name in (VERSIONS, LOCK, PLAN) or file.suffix == ".tmp"
 
 
 def _make_folder(path: Path) -> None:

@@ -20,8 +20,9 @@ from reverie.files.metrics import read_metrics
 from reverie.learning.phases import BEST_FILE
 from reverie.recipe.rounds import CURIOSITY_FILE
 from reverie.runs.opening import export_at, remedy_for, whole_latents
+from reverie.runs.plans import read_plan
 from reverie.runs.rounds import FRESH_FILE, fresh_losses
-from reverie.runs.run_folder import CONFIG, COUNTS, SELECTION, TIMINGS, VERSIONS, RunFolder, open_run
+from reverie.runs.run_folder import CONFIG, COUNTS, PLAN, SELECTION, TIMINGS, VERSIONS, RunFolder, open_run
 from reverie.vision.latents import Latents, read_part
 
 NAMED_FILE = re.compile(r"(.+?/[^/ ]+\.(?:safetensors|jsonl?)):? (.*)")
@@ -63,6 +64,7 @@ def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
             yield _each(folder, "metrics.jsonl", read_metrics)
         yield _each(row / "controller", BEST_FILE, load_controller)
         yield _each(row / "scores", "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
+    yield _each(run.path, PLAN, lambda file: read_plan(run.path))
     yield _each(run.path, SELECTION, lambda file: run.chosen)
     yield _each(run.rollouts, COUNTS, lambda file: run.at(0).episodes_by(0))
     yield _each(run.path, VERSIONS, lambda file: run.versions)
