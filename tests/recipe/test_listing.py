@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from reverie.cli.planning import experiment_of
 from reverie.cli.parse import parse, split_settings
+from reverie.cli.planning import experiment_of
 from reverie.cli.words import Run
 from reverie.recipe.experiment import PRESETS, Experiment
 from reverie.recipe.listing import COMMAND_WORDS, command_of, field_notes, sections_listing, settings_listing

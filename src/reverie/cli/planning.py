@@ -92,14 +92,15 @@ def _budgeted_run(
             with run.locked():
                 write_plan(folder, longer)
             announce(f"{words.world}: {longer.rounds - plan.rounds} rounds more")
-        expected = estimate(experiment, _rates(longer, folder))
+        expected, spent = estimate(experiment, _rates(longer, folder)), run.timings
     else:
         require_free(folder)
         plan, expected = _new_plan(words, settings, workers, unit, amount)
         experiment = _of_plan(words, settings, plan)
         write_plan(folder, plan)
         announce(f"{words.world}: {expected.line()}")
-    return PlannedRun(experiment, folder, Countdown(expected).before)
+        spent = {}
+    return PlannedRun(experiment, folder, Countdown(expected, spent).before)
 
 
 def _new_plan(

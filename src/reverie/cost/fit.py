@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable
 
@@ -26,7 +27,7 @@ def largest_budget(seconds: float, make: Callable[[int], Experiment], rates: Rat
     if place == 0:
         least = estimate(make(tried[0]), rates).seconds
         raise ReverieError(
-            f"there are {minutes_in_words(seconds)} left to run in, and the smallest run takes "
-            f"{minutes_in_words(least)}; give more --minutes, or fewer --evaluation-episodes"
+            f"measuring took {minutes_in_words(rates.seconds)}, and the smallest run takes {minutes_in_words(least)}; "
+            f"give --minutes {math.ceil((rates.seconds + least) / 60)} or more, or fewer --evaluation-episodes"
         )
     return tried[place - 1], estimate(make(tried[place - 1]), rates)

@@ -1,0 +1,33 @@
+"""Rates are measured by the run's own stages, and nothing of it stays."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from reverie.cost.estimate import estimate
+from reverie.cost.rates import measure
+from reverie.recipe.presets import make_experiment
+from reverie.settings import with_changes
+from tests.env_specs import quiet_and_single_threaded
+from tests.small_runs import settings
+
+__all__ = ["quiet_and_single_threaded"]
+
+
+@pytest.mark.usefixtures("quiet_and_single_threaded")
+def test_every_part_is_measured_and_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    experiment = with_changes(make_experiment("tiny", "tiny"), settings())
+    rates = measure(experiment, 0, "cpu", seconds=0.05)
+    assert list(tmp_path.iterdir()) == []
+    assert [phase is None for phase in rates.phases] == [False, True, False]  # the second is in the world
+    for training in (rates.vision, rates.memory, rates.phases[0]):
+        assert training is not None
+        assert training.update > 0
+        assert training.bytes > 1000
+    assert min(rates.play.step, rates.act.step, rates.encode, rates.frame_bytes, rates.peak_mb) > 0
+    assert 1 <= rates.length <= rates.cap == 100
+    assert estimate(experiment, rates).seconds > 0
