@@ -88,7 +88,7 @@ def test_the_largest_budget_fits_and_the_next_does_not(seconds: float) -> None:
 
 
 def test_too_few_minutes_get_a_line() -> None:
-    with pytest.raises(ReverieError, match=r"^measuring took 20 s, and the smallest run takes \d+ s; give --minutes 1"):
+    with pytest.raises(ReverieError, match=r"^measuring took 20 s, and the smallest run takes \d+ s; give --minutes 2"):
         largest_budget(3.0, make, RATES)
 
 
