@@ -12,6 +12,7 @@ again, a training that was broken off begins anew.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 STACKED = 4
 ENVS = {"PPO": 8, "DQN": 1, "SAC": 1}
 ROLLOUT = 128  # PPO's steps of each environment between updates, about
+PRELOADED = ["stable_baselines3", "reverie.studies.suite_lines"]  # once, for all environments' processes
 LARGEST_BUFFER = 40_000  # transitions of 98 kB each
 SETTINGS: dict[str, dict[str, Any]] = {
     "PPO": {},
@@ -119,6 +121,7 @@ def open_envs(world: str, count: int, seed: int) -> Any:
         return lambda: Monitor(PixelWorld(world, int(np.random.SeedSequence([seed, slot]).generate_state(1)[0])))
 
     makers = [maker(slot) for slot in range(count)]
+    multiprocessing.set_forkserver_preload(PRELOADED)
     return VecFrameStack(DummyVecEnv(makers) if count == 1 else SubprocVecEnv(makers), STACKED)
 
 
@@ -225,7 +228,7 @@ def main() -> None:
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--seeds", type=int, help="only runs of the first so many seeds")
     parser.add_argument("--same-time", action="store_true", help="then train each again for the run's time")
-    words = parser.parse_args()
+    words = parser.parse_intermixed_args()
     import torch
 
     torch.set_num_threads(core_count())
@@ -237,6 +240,8 @@ def main() -> None:
         )
     for run in runs:
         if (not words.worlds or run.world in words.worlds) and (words.seeds is None or run.seed < words.seeds):
+            if words.same_time and run.cores != core_count():
+                parser.error(f"{run.run_dir} had {run.cores} cores, and here are {core_count()}; give it as many")
             for line in trained_beside(words.folder, run, words.same_time):
                 print(
                     f"{line.world}, seed {line.seed}: {line.peer}, same {line.budget}: {line.score.mean:.2f}",
