@@ -140,6 +140,15 @@ def _study_guards(words: w.Study, folder: Path, settings: list[str]) -> Any:
 STUDIES = {"curiosity": _study_curiosity, "absorption": _study_absorption, "guards": _study_guards}
 
 
+def _suite(words: w.Suite, settings: list[str]) -> Result:
+    from reverie.studies.suite import suite
+
+    workers = _workers(words.workers)
+    found = suite(words.dir, words.worlds, words.preset, words.seeds, settings, workers, words.device)
+    text = json.dumps(found.as_dict()) if words.json else f"{found.table()}\n\n{found.file}"
+    return Result(text, 2 if found.problems else 0)
+
+
 def _export(words: w.Export, settings: list[str]) -> Result:
     from reverie.runs.export import export_run
     from reverie.runs.run_folder import open_run
@@ -286,6 +295,9 @@ COMMANDS = {
     "reproduce": Command("Reproduce", _reproduce, "The paper's table beside ours, row by row. Run again to resume."),
     "study": Command(
         "Study", _study, "Ablations over seeds: what curiosity and guards are worth, what M absorbs of C's skill.", True
+    ),
+    "suite": Command(
+        "Suite", _suite, "The recipe on thirteen worlds, in one table beside random play. Run again to resume.", True
     ),
     "export": Command("Export", _export, "Put a finished run's agent into a small folder of its own, to pass on."),
     "report": Command("Report", _report, "Write a run's report: one HTML file of pictures, curves, scores and videos."),

@@ -142,6 +142,27 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Suite:
+    """The words of `reverie suite`."""
+
+    worlds: Annotated[Positional[tuple[str, ...]], arg(metavar="[WORLD ...]", help_behavior_hint="")] = ()
+    """those to run now; all of the suite by default"""
+    preset: Annotated[str, arg(metavar=PRESETS)] = "quick"
+    """how large each run is"""
+    seeds: Annotated[
+        int | None, DisallowNone, arg(metavar="N", help_behavior_hint="(default: 3 or 1, by world, at quick; else 1)")
+    ] = None
+    """runs of each world, from seed 0 on"""
+    dir: Annotated[Path, arg(metavar="DIR")] = Path("runs/suite")
+    """where its runs, their results and the table are kept"""
+    json: Flag = False
+    """print one JSON object on stdout and nothing else"""
+    workers: Workers = None
+    device: Device = "auto"
+    """where V and M are trained"""
+
+
+@dataclass(frozen=True)
 class Export:
     """The words of `reverie export`."""
 

@@ -1,1 +1,1 @@
-"""Does it help? Ablations over several seeds, each one command."""
+"""Does it help, and everywhere? Ablations over several seeds, and the suite of worlds, each one command."""
