@@ -37,7 +37,7 @@ HINTS = (
     ),
     (r"(?i)address already in use", f"where all of them use one port, have one at a time: {ONE_ALONE} --workers 1"),
     (
-        r"(?i)mujoco_gl|glfw|\bdisplay\b|x server|x11|opengl|\begl\b|osmesa|no available video device",
+        r"(?i)mujoco_gl|glfw|\bdisplay\b|x server|x11|opengl|\begl\b|osmesa|glgeterror|no available video device",
         "without a screen it may need MUJOCO_GL=egl (or osmesa) in the environment, or `xvfb-run -a reverie ...`",
     ),
 )

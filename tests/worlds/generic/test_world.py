@@ -165,6 +165,11 @@ class Wordless(Exception):
     ("error", "line"),
     [
         (Wordless(), "Wordless: (its words cannot be read: ValueError)"),
+        (
+            AttributeError("'NoneType' object has no attribute 'glGetError'"),  # PyOpenGL's, without its library
+            "AttributeError: 'NoneType' object has no attribute 'glGetError'; without a screen it may need "
+            "MUJOCO_GL=egl (or osmesa) in the environment, or `xvfb-run -a reverie ...`",
+        ),
         (RuntimeError("\x1b[31mred\x07\nmore"), "RuntimeError: [31mred"),
     ],
 )
