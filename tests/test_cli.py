@@ -455,3 +455,20 @@ def test_both_ways_to_call_it_are_one(finished: Path) -> None:
         [str(Path(sys.executable).with_name("reverie")), "worlds"], capture_output=True, text=True, check=True
     )
     assert script.stdout == command("worlds").stdout != ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_result_that_cannot_be_printed_is_one_line() -> None:
+    program = [sys.executable, "-m", "reverie", "worlds"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    expected = "reverie: cannot print the result: No space left on device; make room where it goes to\n"
+    assert (done.returncode, done.stderr) == (2, expected)
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_streams_that_are_closed_are_no_matter(closed: str) -> None:
+    command = f"exec {closed}>&-; exec {sys.executable} -m reverie worlds"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("carracing" in done.stdout) == (closed == "2")

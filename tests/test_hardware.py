@@ -131,3 +131,9 @@ def test_a_containers_quota_counts(
 def test_threads_as_openmp_takes_them(words: str, threads: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", words)
     assert thread_count() == (threads or core_count())
+
+
+def test_words_of_openmp_are_no_matter_to_what_we_import() -> None:
+    environment = {name: text for name, text in os.environ.items() if name != "NUMEXPR_NUM_THREADS"}
+    words = [sys.executable, "-c", "import reverie.episodes.episode_file"]
+    subprocess.run(words, env=environment | {"OMP_NUM_THREADS": "4,2"}, check=True, timeout=60)

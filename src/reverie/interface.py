@@ -71,5 +71,6 @@ def evaluate(agent: Agent, world: VectorEnv, episodes: int = 100, seed: int = 0)
     if given != read or (expectation is None) != (agent.senses.expectation is None):
         raise ReverieError(f"the dream gives z and h of {given} and the agent reads {read}; take both from one run")
     seeds = {"dream": dream_seeds, "world": world_seeds}[env.place](seed, episodes)
-    returns = play(env, Population.of(agent), seeds, Limits(agent.spec.max_steps)).returns
-    return Score.of(returns.tolist(), agent.spec.name, seed, env.place, env.temperature)
+    returns = play(env, Population.of(agent), seeds, Limits(world.max_steps)).returns
+    cut = world.world_spec.cut(world.max_steps)
+    return Score.of(returns.tolist(), agent.spec.name, seed, env.place, env.temperature, cut)

@@ -57,7 +57,6 @@ DAMAGES = [
     *[(in_file(name, flip), f"{{folder}}/{name} {ALTERED}") for name in TENSOR_FILES],
     *[(in_file(name, cut), f"{{folder}}/{name} {ALTERED}") for name in TENSOR_FILES],
     *[(in_file(name, Path.unlink), f"{{folder}}/{name} is missing") for name in TENSOR_FILES],
-    (in_file("starts.safetensors", linked), "{folder}/starts.safetensors is a link, expected a regular file"),
     (swapped, f"{{folder}}/vision.safetensors {ALTERED}"),
     (in_file(CARD, Path.unlink), "{folder}/card.json is missing"),
     (in_file(CARD, lambda file: replace(file, b"[]")), "{folder}/card.json holds a JSON list, expected an object"),
@@ -91,6 +90,19 @@ def test_an_export_that_is_damaged(damage: Damage, fault: str, export: Path) -> 
     with pytest.raises(DamagedFileError) as error:
         open_export(export)
     assert str(error.value) == f"{fault.format(folder=export)}; {RESTORE}"
+
+
+@pytest.mark.parametrize("name", [CARD, "starts.safetensors"])
+def test_links_of_a_model_hub_are_told_with_a_remedy_that_helps(name: str, export: Path, tmp_path: Path) -> None:
+    linked(export / name)
+    with pytest.raises(DamagedFileError) as error:
+        open_export(export)
+    assert str(error.value) == (
+        f"{export / name} is a link, as in the cache of a model hub, expected a regular file; take a copy without "
+        f"links: cp -rL {export} COPY"
+    )
+    shutil.copytree(export, tmp_path / "copy", symlinks=False)
+    assert open_export(tmp_path / "copy").card is not None
 
 
 def _sections(**changes: Any) -> Damage:

@@ -38,7 +38,14 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def _foreign(name: str, observations: Any, actions: Any, observation_space: gym.Space, action_space: gym.Space) -> None:
+def _foreign(
+    name: str,
+    observations: Any,
+    actions: Any,
+    observation_space: gym.Space,
+    action_space: gym.Space,
+    rewards: np.ndarray | None = None,
+) -> None:
     from minari.data_collector import EpisodeBuffer
 
     steps = len(actions)
@@ -46,7 +53,7 @@ def _foreign(name: str, observations: Any, actions: Any, observation_space: gym.
     buffer = EpisodeBuffer(
         observations=observations,
         actions=actions,
-        rewards=np.arange(steps, dtype=np.float64),  # type: ignore[arg-type]
+        rewards=np.arange(steps, dtype=np.float64) if rewards is None else rewards,  # type: ignore[arg-type]
         terminations=last,  # type: ignore[arg-type]
         truncations=~last & False,  # type: ignore[arg-type]
     )
@@ -203,3 +210,39 @@ def test_pictures_without_the_last_one_are_read(tmp_path: Path) -> None:
     import_minari("short-v0", Store(tmp_path / "short"), TINY)
     found = Store(tmp_path / "short").read(0).frames
     assert (found[4] == found[3]).all()
+
+
+def test_a_file_format_that_needs_more_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import minari
+
+    def refuse(name: str) -> None:
+        raise ImportError('pyarrow is not installed. Please install it using `pip install "minari[arrow]"`')
+
+    monkeypatch.setattr(minari, "load_dataset", refuse)
+    with pytest.raises(ReverieError) as caught:
+        minari_size("arrow-v0")
+    assert str(caught.value) == (
+        "Minari data set 'arrow-v0' cannot be opened: pyarrow is not installed. "
+        'Please install it using `pip install "minari[arrow]"`'
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "fault"),
+    [
+        ({"rewards": np.array([0.0, np.nan])}, "holds NaN or infinity"),
+        ({"rewards": np.array([0.0, 1e39])}, "holds NaN or infinity"),
+        ({"frames": 5}, "has 5 pictures for 2 steps, expected one more"),
+        ({"actions": np.full((2, 3), 0.5)}, r"is not what its spaces say \(.*\)"),
+    ],
+)
+def test_an_episode_that_cannot_be_used_is_named(spoilt: dict[str, Any], fault: str, tmp_path: Path) -> None:
+    actions = spoilt.get("actions", np.zeros((2, 1), np.float32))
+    image, box = gym.spaces.Box(0, 255, (64, 64, 3), np.uint8), gym.spaces.Box(-1, 1, actions.shape[1:], np.float32)
+    _foreign(
+        "odd-v0", np.zeros((spoilt.get("frames", 3), 64, 64, 3), np.uint8), actions, image, box, spoilt.get("rewards")
+    )
+    spec = replace(TINY, actions=ActionSpec("discrete", 3)) if "actions" in spoilt else TINY
+    without = r"make a data set without it \(minari.create_dataset_from_buffers\), or mend it where it was recorded"
+    with pytest.raises(ReverieError, match=f"^episode 0 of Minari data set 'odd-v0' {fault}; {without}$"):
+        import_minari("odd-v0", Store(tmp_path / "odd"), spec)

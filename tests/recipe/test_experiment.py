@@ -140,6 +140,12 @@ def test_a_dream_needs_a_head_of_m(world: str, head: str) -> None:
         ("doom", "--phases ppo:dream:2", ""),
         ("tiny", "--phases backprop:dream:3", ""),
         (
+            "doom",  # z, c, h and a bias for one output
+            "--controller.hidden_size 0 --memory.hidden_size 9000",
+            "C has 18,064 parameters, and CMA-ES keeps matrices of so many by so many (2.4 GiB each), expected at most "
+            "10,000; lower memory.hidden_size, or leave out phases by cmaes and rounds.curiosity",
+        ),
+        (
             "CartPole-v1",
             "--mirror true",
             "discrete actions have no left and right; leave mirror off for this world",
@@ -150,14 +156,14 @@ def test_a_dream_needs_a_head_of_m(world: str, head: str) -> None:
             "doom",
             "--controller.hidden_size 10",
             "C has 10,890 parameters, and CMA-ES keeps matrices of so many by so many (0.9 GiB each), expected at most "
-            "10,000; lower controller.hidden_size, or leave out phases by cmaes and rounds.curiosity",
+            "10,000; set controller.hidden_size to 9, or leave out phases by cmaes and rounds.curiosity",
         ),
         ("doom", "--controller.hidden_size 10 --phases ppo:dream:1", ""),
         (
             "doom",
             "--controller.hidden_size 10 --phases ppo:dream:1 --rounds.count 1 --rounds.curiosity 1",
             "C has 10,890 parameters, and CMA-ES keeps matrices of so many by so many (0.9 GiB each), expected at most "
-            "10,000; lower controller.hidden_size, or leave out phases by cmaes and rounds.curiosity",
+            "10,000; set controller.hidden_size to 9, or leave out phases by cmaes and rounds.curiosity",
         ),
     ],
 )

@@ -257,7 +257,7 @@ def test_an_earlier_c_is_chosen_where_it_is_better_on_the_same_seeds_too(
     folder = open_run(copy_run(iterated, tmp_path / "run"))
     (folder.path / "selection.json").unlink()
     returns = iter([-1e6, again])  # of the last round's C, and of its rival
-    monkeypatch.setattr(scoring, "returns_on", lambda agent, seeds, workers: [next(returns)] * len(seeds))
+    monkeypatch.setattr(scoring, "returns_on", lambda agent, seeds, workers, max_steps: [next(returns)] * len(seeds))
     with Workers(0) as pool:
         scoring.select(folder, pool)
     assert (folder.chosen.round == 2) == stays

@@ -17,6 +17,7 @@ from reverie.errors import ReverieError
 from reverie.workers.pool import Workers
 from tests.workers import tasks
 
+FULL = "shared memory is full: give it more (/dev/shm; docker run --shm-size 1g), or use fewer workers"
 ADVICE = "use fewer workers if memory is short, or 0 to run the task in this process"
 
 
@@ -123,6 +124,7 @@ def test_a_task_that_hangs_is_tried_again(tmp_path: Path) -> None:
     ("function", "task", "deadline", "message"),
     [
         (tasks.signal_self, signal.SIGKILL, None, "the worker of task 0 died 3 times (last by SIGKILL)"),
+        (tasks.signal_self, signal.SIGBUS, None, "the worker of task 0 died 3 times (last by SIGBUS)"),
         (tasks.leave, 7, None, "the worker of task 0 died 3 times (last with exit code 7)"),
         (tasks.leave, 250, None, "the worker of task 0 died 3 times (last with exit code 250)"),
         (tasks.hang, 0, 0.3, "the worker of task 0 took longer than 0.3 s 3 times"),
@@ -134,7 +136,7 @@ def test_after_three_tries_it_is_an_error(
     with Workers(1) as workers:
         with pytest.raises(ReverieError) as caught:
             workers.map(function, [task], deadline_s=deadline)
-        assert str(caught.value) == f"{message}; {ADVICE}"
+        assert str(caught.value) == f"{message}; {FULL if 'SIGBUS' in message else ADVICE}"
         assert workers.map(tasks.square, [7]) == [49]
 
 

@@ -59,7 +59,7 @@ class SpaceEnv(gym.Env):
     """A Gymnasium environment with given spaces; observations are sampled, the last action is kept.
 
     faults: fails (what its constructor raises), alone (one a process), most_seeds, begun (what reset returns), reward,
-    ends (after a step), four (step returns as many values)
+    ends (what its steps say of that), four (step returns as many values)
     """
 
     open_ones: ClassVar[int] = 0
@@ -94,7 +94,13 @@ class SpaceEnv(gym.Env):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         self.taken.append(action)
-        step = self.observation_space.sample(), self.faults.get("reward", 1.0), "ends" in self.faults, False, {}
+        step = (
+            self.observation_space.sample(),
+            self.faults.get("reward", 1.0),
+            self.faults.get("ends", False),
+            False,
+            {},
+        )
         return step[:4] if self.faults.get("four") else step  # type: ignore[return-value]
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -52,12 +53,18 @@ def test_handlers_of_signals_come_back() -> None:
     assert signal.getitimer(signal.ITIMER_REAL)[0] == pytest.approx(timer, abs=5)  # the world's would end the process
 
 
+def throw(error: BaseException) -> None:
+    raise error
+
+
 @pytest.mark.parametrize(
     ("leave", "message"),
     [
         (sys.exit, "it called sys.exit()"),
         (lambda: sys.exit("no licence"), "it called sys.exit('no licence')"),
         (lambda: os._exit(0), "it called os._exit(0)"),
+        (lambda: throw(GeneratorExit()), "it raised GeneratorExit"),
+        (lambda: throw(asyncio.CancelledError()), "it raised CancelledError"),
     ],
 )
 def test_an_exit_of_the_world_is_none_of_ours(leave: Callable[[], Any], message: str) -> None:
@@ -65,6 +72,14 @@ def test_an_exit_of_the_world_is_none_of_ours(leave: Callable[[], Any], message:
         leave()
     assert str(caught.value) == message
     assert os._exit.__module__ == "posix"
+
+
+def test_ctrl_c_passes_but_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt), Contained()():
+        throw(KeyboardInterrupt())
+    monkeypatch.setenv("REVERIE_WORKER", "1")
+    with pytest.raises(WorldExit, match=r"^it raised KeyboardInterrupt$"), Contained()():
+        throw(KeyboardInterrupt())
 
 
 def test_a_fork_of_the_worlds_may_leave() -> None:

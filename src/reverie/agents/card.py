@@ -90,11 +90,7 @@ def write_card(folder: Path, card: Card) -> None:
 def read_card(folder: Path, remedy: str = RESTORE) -> Card:
     """The card in `folder`; raises DamagedFileError, ending in `remedy`, where it is not as it was written."""
     file = folder / CARD
-    if file.is_symlink():
-        raise DamagedFileError(
-            f"{file} is a link, as in the cache of a model hub, expected a regular file; take a copy without links: "
-            f"cp -rL {shlex.quote(str(folder))} COPY"
-        )
+    _require_no_link(file)
     content = read_object(file, remedy)
     if content.get("format") != FORMAT:
         made_by = str(content.get("reverie", "an unknown version"))[:50]
@@ -112,10 +108,19 @@ def faults(folder: Path, card: Card, remedy: str = RESTORE) -> Iterator[ReverieE
     for name in TENSOR_FILES:
         file = folder / name
         try:
+            _require_no_link(file)
             if sha256(file, remedy) != card.sha256[name]:
                 yield DamagedFileError(f"{file} is truncated or altered: {CARD} gives another SHA-256; {remedy}")
         except ReverieError as error:  # missing, a link, not to be read
             yield error
+
+
+def _require_no_link(file: Path) -> None:
+    if file.is_symlink():
+        raise DamagedFileError(
+            f"{file} is a link, as in the cache of a model hub, expected a regular file; take a copy without links: "
+            f"cp -rL {shlex.quote(str(file.parent))} COPY"
+        )
 
 
 def parts_in(folder: Path) -> Parts:

@@ -61,6 +61,10 @@ def _speak_plainly() -> None:
         return "".join(PLAIN.get(character, "?") for character in lost), error.end
 
     codecs.register_error("reverie", plain)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, os.fdopen(number, "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="reverie")
@@ -123,7 +127,13 @@ def _dispatch(argv: list[str]) -> int:
     parsed = _of_world(parse(kind, words, prog), of_world)
     with _stdout_for_results():
         result = command.act(parsed, settings)
-    print(result.text)
+    try:
+        print(result.text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # Python would complain about it once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise ReverieError(f"cannot print the result: {error.strerror}; make room where it goes to") from None
     return result.code
 
 

@@ -23,7 +23,8 @@ class DreamConfig:
     """how M's done probability p ends a dream. threshold: where p > 0.5 (the paper). sample: drawn with p.
     calibrated: drawn with p after the weight that endings had in M's training is divided out"""
     horizon: int | None = None
-    """steps after which a dream that C learns in is truncated. None: the world's own cap"""
+    """steps after which a dream that C learns in is truncated. None: the world's own cap
+    or, where that is above 2100, the longest recorded episode (2100 at least)"""
     starts: StartStates = "initial"
     """where dreams that C learns in begin. initial: first frames. replay: any recorded step, with M's state there"""
     dropout: float = 0.0

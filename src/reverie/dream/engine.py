@@ -65,6 +65,11 @@ class DreamEngine:
         self.feature_size = inputs.feature_size(*(seen or memory).config.feature_sizes)
         self.kernel = load_kernel(self.memory.dtype) if compiled and device == "cpu" else None
 
+    @property
+    def max_steps(self) -> int:
+        """Steps after which a dream is truncated, unless C learns in it with a horizon of its own."""
+        return self.spec.steps_to_play(self.starts.longest)
+
     def __repr__(self) -> str:
         how = "compiled" if self.kernel else "eager"
         return f"DreamEngine({self.spec.name}, {self.memory.dtype}, {how}, temperature={self.config.temperature})"

@@ -40,7 +40,7 @@ def dream_vector_env(
     render_mode: str | None = None,
     dtype: torch.dtype | None = None,
 ) -> FeatureVectorEnv:
-    """n dreams as a VectorEnv: terminated where M says that the episode ends, truncated at the world's cap.
+    """n dreams as a VectorEnv: terminated where M says that the episode ends, truncated at `DreamEngine.max_steps`.
 
     inputs: C's. seed: as if the first `reset` had it. vision: needed only to render. dtype: of M's weights, None for
     the fastest here. Raises ReverieError where M cannot dream this world.
@@ -57,7 +57,7 @@ def dream_vector_env(
         lambda: Dream(engine, num_envs),
         controller,
         engine.feature_size,
-        spec.max_steps,
+        engine.max_steps,
         seed,
         render if vision else None,
         FRAMES_PER_SECOND,

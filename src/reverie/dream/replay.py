@@ -72,6 +72,7 @@ def replay_starts(
         mu=np.stack(mu).astype(np.float32),
         logvar=np.stack(logvar).astype(np.float32),
         hidden=tuple(LSTMState(*(torch.cat(part) for part in zip(*states, strict=True))) for states in followed),
+        longest=max(entry.steps for entry in entries),
     )
 
 

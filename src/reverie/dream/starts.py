@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,20 @@ from reverie.errors import DamagedFileError, ReverieError
 from reverie.files.arrays import load_arrays, save_arrays
 from reverie.vision.latents import Latents
 
+LONGEST = "longest"  # in the file's metadata
 MOST_STARTS = 1000  # as many as the paper keeps
 
 
 @dataclass(frozen=True)
 class Starts:
-    """V's Gaussians of S first frames: mu and logvar, float32 [S, Nz]."""
+    """V's Gaussians of S first frames: mu and logvar, float32 [S, Nz].
+
+    longest: steps of the longest recorded episode; None: unknown, as in exports of before it was kept
+    """
 
     mu: np.ndarray
     logvar: np.ndarray
+    longest: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.mu.ndim != 2 or self.mu.shape != self.logvar.shape or len(self.mu) == 0:
@@ -55,12 +60,14 @@ def first_latents(latents: Latents, limit: int = MOST_STARTS) -> Starts:
     return Starts(
         mu=np.stack([episode.mu[0] for episode in episodes]).astype(np.float32),
         logvar=np.stack([episode.logvar[0] for episode in episodes]).astype(np.float32),
+        longest=max(entry.steps for entry in entries),
     )
 
 
 def save_starts(path: str | Path, starts: Starts) -> None:
     """Write them as float16, which is how latents are kept anyway."""
-    save_arrays(path, {name: getattr(starts, name).astype(np.float16) for name in ("mu", "logvar")})
+    arrays = {name: getattr(starts, name).astype(np.float16) for name in ("mu", "logvar")}
+    save_arrays(path, arrays, {} if starts.longest is None else {LONGEST: str(starts.longest)})
 
 
 def load_starts(path: str | Path) -> Starts:
@@ -68,10 +75,11 @@ def load_starts(path: str | Path) -> Starts:
     path = Path(path)
     if path.suffix != ".safetensors":
         return first_latents(Latents(path))
-    arrays, _ = load_arrays(path)
+    arrays, notes = load_arrays(path)
     try:
         if any(array.dtype != np.float16 for array in arrays.values()):
             raise ReverieError(f"its arrays are {sorted(str(array.dtype) for array in arrays.values())}")
-        return Starts(mu=arrays["mu"].astype(np.float32), logvar=arrays["logvar"].astype(np.float32))
-    except (KeyError, ReverieError) as error:
+        mu, logvar = (arrays[name].astype(np.float32) for name in ("mu", "logvar"))
+        return Starts(mu, logvar, longest=int(notes[LONGEST]) if LONGEST in notes else None)
+    except (KeyError, ValueError) as error:
         raise DamagedFileError(f"{path} does not hold the starts of dreams ({error}); export it again") from None

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import blosc2
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -27,6 +26,9 @@ from reverie.episodes.episode import Episode
 from reverie.errors import DamagedFileError
 from reverie.files.atomic import parse_json, require_regular
 from reverie.worlds.spec import FRAME_SHAPE
+
+os.environ.setdefault("NUMEXPR_NUM_THREADS", "1")  # blosc2 imports numexpr, to which OMP_NUM_THREADS=4,2 is an error
+import blosc2
 
 FORMAT = "reverie-episode-1"
 CHUNK_FRAMES = 32

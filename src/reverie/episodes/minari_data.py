@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from minari import EpisodeData, MinariDataset
 
 OURS = "reverie"  # in a data set's metadata: the kind and size of actions that are as C emits them
+WITHOUT = "make a data set without it (minari.create_dataset_from_buffers), or mend it where it was recorded"
 RECORDED = "recorded"  # the policy of episodes that do not say what acted
 
 
@@ -134,18 +135,20 @@ def _episode(name: str, found: EpisodeData, see: Any, act: Any) -> Episode:
     steps = len(found.rewards)
     fault = f"episode {found.id} of Minari data set {name!r}"
     if steps == 0:
-        raise DamagedFileError(f"{fault} is empty; leave it out")
+        raise DamagedFileError(f"{fault} is empty; {WITHOUT}")
     try:
-        actions, rewards = act(found.actions, steps), np.asarray(found.rewards, np.float32).reshape(steps)
+        actions = act(found.actions, steps)
+        with np.errstate(over="ignore"):  # of float64; infinities are told below
+            rewards = np.asarray(found.rewards).astype(np.float32).reshape(steps)
         frames = see(found.observations)
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise DamagedFileError(f"{fault} is not what its spaces say ({error!s:.200}); leave it out") from None
+        raise DamagedFileError(f"{fault} is not what its spaces say ({error!s:.200}); {WITHOUT}") from None
     if not (np.isfinite(actions).all() and np.isfinite(rewards).all()):
-        raise DamagedFileError(f"{fault} holds NaN or infinity; leave it out")
+        raise DamagedFileError(f"{fault} holds NaN or infinity; {WITHOUT}")
     if len(frames) == steps:  # some leave out what the last step led to
         frames = np.concatenate([frames, frames[-1:]])
     if len(frames) != steps + 1:
-        raise DamagedFileError(f"{fault} has {len(frames)} pictures for {steps} steps, expected one more; leave it out")
+        raise DamagedFileError(f"{fault} has {len(frames)} pictures for {steps} steps, expected one more; {WITHOUT}")
     return Episode(frames, actions, rewards, bool(np.ravel(found.terminations)[-1]))
 
 
@@ -226,6 +229,8 @@ def _open(name: str) -> MinariDataset:
             f"there is no Minari data set {name!r} on this machine; `minari list local` shows those that there are, "
             f"`minari download {name}` fetches one"
         ) from None
+    except ImportError as error:  # of another file format; Minari says what to install
+        raise ReverieError(f"Minari data set {name!r} cannot be opened: {error}") from None
     except Exception as error:  # a data set that is damaged, or of another version: Minari raises anything
         raise DamagedFileError(
             f"Minari data set {name!r} cannot be opened ({type(error).__name__}: {error!s:.200}); "

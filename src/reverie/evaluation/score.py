@@ -28,6 +28,7 @@ class Score:
     seed: root of the episodes' seeds
     std: the population standard deviation over the episodes (divided by N, not N - 1)
     scores: each episode's return, in the order of the seeds
+    max_steps: steps after which episodes were cut, where the world's cap is above that; else None
     """
 
     world: str
@@ -40,10 +41,17 @@ class Score:
     min: float
     max: float
     scores: tuple[float, ...]
+    max_steps: int | None = None
 
     @classmethod
     def of(
-        cls, scores: Sequence[float], world: str, seed: int, where: Place = "world", temperature: float | None = None
+        cls,
+        scores: Sequence[float],
+        world: str,
+        seed: int,
+        where: Place = "world",
+        temperature: float | None = None,
+        max_steps: int | None = None,
     ) -> Score:
         """The score of these returns, at least one, all finite."""
         values = np.asarray(scores, np.float64)
@@ -63,6 +71,7 @@ class Score:
             min=float(values.min()),
             max=float(values.max()),
             scores=tuple(values.tolist()),
+            max_steps=max_steps,
         )
 
     @classmethod
@@ -71,7 +80,8 @@ class Score:
         try:
             _require_plain(data)
             with np.errstate(over="ignore", invalid="ignore"):
-                score = cls.of(data["scores"], data["world"], data["seed"], data["where"], data["temperature"])
+                names = ("scores", "world", "seed", "where", "temperature")
+                score = cls.of(**{name: data[name] for name in names}, max_steps=data.get("max_steps"))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DamagedFileError(f"{source} is not a score ({error!r:.200}); delete it and evaluate again") from None
         if score.as_dict() != data:
@@ -85,7 +95,8 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, with the fields that scripts rely on."""
-        return asdict(self) | {"scores": list(self.scores)}
+        plain = asdict(self) | {"scores": list(self.scores)}
+        return plain if self.max_steps is not None else {name: plain[name] for name in plain if name != "max_steps"}
 
 
 def _require_plain(data: Any) -> None:
@@ -95,44 +106,62 @@ def _require_plain(data: Any) -> None:
         raise ValueError(f"of {data['world']!r:.50} in the {data['where']!r:.50}")
     if not (temperature is None or isinstance(temperature, int | float)) or type(seed) is not int:
         raise ValueError(f"at temperature {temperature!r:.50} with seed {seed!r:.50}")
+    if type(data.get("max_steps", 1)) is not int:
+        raise ValueError(f"cut after {data['max_steps']!r:.50} steps")
     if not all(type(value) in (int, float) for value in data["scores"]):
         raise ValueError("its scores are no numbers")
 
 
 def evaluate_agent(
-    agent: Agent, episodes: int, seed: int, workers: Workers, world: str | None = None, blinded: bool = False
+    agent: Agent,
+    episodes: int,
+    seed: int,
+    workers: Workers,
+    world: str | None = None,
+    blinded: bool = False,
+    max_steps: int | None = None,
 ) -> Score:
     """Play `episodes` episodes of the agent's real world; the same score with any number of workers.
 
     world: another world with the same actions ("doom-skill-5"), None for the agent's own
     blinded: show it each episode's first frame for ever, to learn whether it uses its eyes
+    max_steps: steps after which episodes are cut; None: the world's cap
     """
     world = world or agent.spec.name
-    return Score.of(returns_on(agent, world_seeds(seed, episodes), workers, world, blinded), world, seed)
+    returns = returns_on(agent, world_seeds(seed, episodes), workers, world, blinded, max_steps)
+    return Score.of(returns, world, seed, max_steps=max_steps)
 
 
 def returns_on(
-    agent: Agent, seeds: Sequence[int], workers: Workers, world: str | None = None, blinded: bool = False
+    agent: Agent,
+    seeds: Sequence[int],
+    workers: Workers,
+    world: str | None = None,
+    blinded: bool = False,
+    max_steps: int | None = None,
 ) -> list[float]:
     """The agent's returns in the episodes of `seeds`, as `evaluate_agent` plays them."""
     from reverie.evaluation.shards import AgentShard, play_agent
 
     world = world or agent.spec.name
-    tasks = [AgentShard(agent, world, some, blinded) for some in _shards(seeds)]
+    tasks = [AgentShard(agent, world, some, blinded, max_steps) for some in _shards(seeds)]
     return _play(play_agent, tasks, f"score: agent in {world}", workers, shared=[agent])
 
 
-def evaluate_random(world: str, episodes: int, seed: int, workers: Workers) -> Score:
+def evaluate_random(world: str, episodes: int, seed: int, workers: Workers, max_steps: int | None = None) -> Score:
     """The random baseline: the world's own random policy (`random_policy`) on the seeds that agents are scored on."""
-    return evaluate_policy(world, random_policy(world), episodes, seed, workers)
+    return evaluate_policy(world, random_policy(world), episodes, seed, workers, max_steps)
 
 
-def evaluate_policy(world: str, policy: str, episodes: int, seed: int, workers: Workers) -> Score:
+def evaluate_policy(
+    world: str, policy: str, episodes: int, seed: int, workers: Workers, max_steps: int | None = None
+) -> Score:
     """As `evaluate_agent`, for an exploration policy by its name (`episodes/policies.py`), such as "sweep"."""
     from reverie.evaluation.shards import PolicyShard, play_policy
 
-    tasks = [PolicyShard(world, policy, seed, seeds) for seeds in _shards(world_seeds(seed, episodes))]
-    return Score.of(_play(play_policy, tasks, f"score: {policy} play in {world}", workers), world, seed)
+    tasks = [PolicyShard(world, policy, seed, seeds, max_steps) for seeds in _shards(world_seeds(seed, episodes))]
+    returns = _play(play_policy, tasks, f"score: {policy} play in {world}", workers)
+    return Score.of(returns, world, seed, max_steps=max_steps)
 
 
 def evaluate_dream(env: EnvSpec, params: np.ndarray, episodes: int, seed: int, workers: Workers) -> Score:
@@ -147,7 +176,8 @@ def evaluate_dream(env: EnvSpec, params: np.ndarray, episodes: int, seed: int, w
             bar.advance(round(share * episodes) - bar.done)
 
         returns, _ = returns_of(env, params[None], seeds, workers, (1, SHARD), show)
-    return Score.of(returns[0].tolist(), env.spec.name, seed, env.place, env.dream.temperature)
+    cut = env.spec.cut(env.episode_limits.max_steps)
+    return Score.of(returns[0].tolist(), env.spec.name, seed, env.place, env.dream.temperature, cut)
 
 
 def world_seeds(seed: int, episodes: int) -> list[int]:

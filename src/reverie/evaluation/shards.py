@@ -16,7 +16,7 @@ from torch import Tensor
 
 from reverie.agent import Agent, FrameWorld, SeenWorld
 from reverie.episodes.policies import Policy, make_policy
-from reverie.play.loop import Population, play
+from reverie.play.loop import Limits, Population, play
 from reverie.workers.seeds import generator
 from reverie.worlds.registry import base_world, make, most_slots
 from reverie.worlds.vector import WorldVectorEnv
@@ -26,12 +26,16 @@ SHARD = 10  # episodes
 
 @dataclass(frozen=True)
 class AgentShard:
-    """Episodes of an agent in `world`, its own or one like it; blinded: it is shown first frames only."""
+    """Episodes of an agent in `world`, its own or one like it; blinded: it is shown first frames only.
+
+    max_steps: steps after which they are cut, besides the world's cap
+    """
 
     agent: Agent
     world: str
     seeds: tuple[int, ...]
     blinded: bool = False
+    max_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class PolicyShard:
     policy: str
     root: int
     seeds: tuple[int, ...]
+    max_steps: int | None = None
 
 
 def play_agent(shard: AgentShard) -> list[float]:
@@ -49,7 +54,7 @@ def play_agent(shard: AgentShard) -> list[float]:
     agent = shard.agent
     world: VectorEnv = open_world(shard.world, most_slots(shard.world, len(shard.seeds)))
     env = SeenWorld(Blindfold(world) if shard.blinded else world, agent.senses)
-    returns: list[float] = play(env, Population.of(agent), shard.seeds).returns.tolist()
+    returns: list[float] = play(env, Population.of(agent), shard.seeds, Limits(shard.max_steps)).returns.tolist()
     return returns
 
 
@@ -76,7 +81,7 @@ def play_policy(shard: PolicyShard) -> list[float]:
     """The returns of the shard's episodes."""
     env = FrameWorld(open_world(shard.world, most_slots(shard.world, len(shard.seeds))))
     actor = _Policies(env, shard)
-    returns: list[float] = play(env, actor, shard.seeds, watch=actor).returns.tolist()
+    returns: list[float] = play(env, actor, shard.seeds, Limits(shard.max_steps), watch=actor).returns.tolist()
     return returns
 
 

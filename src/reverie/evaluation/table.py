@@ -15,7 +15,8 @@ def score_table(world: str, scores: Mapping[str, Score]) -> str:
     """One row a score: mean ± standard deviation, the range, the number of episodes."""
     from rich.table import Table
 
-    table = Table(title=f"{world}: returns over unseen episodes", title_justify="left")
+    cut = next((f", cut after {score.max_steps:,} steps" for score in scores.values() if score.max_steps), "")
+    table = Table(title=f"{world}: returns over unseen episodes{cut}", title_justify="left")
     for column in ("", "mean ± std", "min", "max", "episodes"):
         table.add_column(column, justify="left" if not column else "right")
     for name, score in scores.items():

@@ -87,7 +87,7 @@ def _write_run(folder: Path, place: str, source: LabRun) -> dict[str, Any]:
         "title": published(spec.name).title,
         "pace": published(spec.name).frames_per_second,
         "reward": spec.reward,
-        "max_steps": spec.max_steps,
+        "max_steps": spec.steps_to_play(source.starts.longest),
         "repeat": spec.repeat,
         "temperature": source.dream.temperature,
         "termination": source.dream.termination,

@@ -141,7 +141,9 @@ def _played(trained: Trained) -> list[LabEpisode]:
         return []
     announce("lab: the agent plays an episode in the real world")
     try:
-        (episode,) = play_episodes(trained.agent(), evaluation_seeds(trained.experiment.seed, "films", count=1))
+        (episode,) = play_episodes(
+            trained.agent(), evaluation_seeds(trained.experiment.seed, "films", count=1), STEPS + 1
+        )
     except ReverieError as error:
         announce(f"lab: it cannot ({error})")
         return []

@@ -50,7 +50,7 @@ class EnvSpec:
     members: folders of the other Ms of an ensemble; seen: folder of an M that follows the dreams of the first, and
         whose state C sees in place of that one's
     learns: C learns here, so that all of `dream` holds; else only its temperature and termination
-    limits: of episodes in the world; a dream has its horizon, or the world's cap
+    limits: of episodes in the world; a dream has its horizon, or `DreamEngine.max_steps`
     """
 
     place: Place
@@ -88,9 +88,10 @@ class EnvSpec:
     @property
     def episode_limits(self) -> Limits:
         """What ends an episode besides the env."""
-        return {"dream": Limits((self.dream.horizon if self.learns else None) or self.spec.max_steps)}.get(
-            self.place, self.limits
-        )
+        engines = self.engines()
+        if not engines:
+            return self.limits
+        return Limits((self.dream.horizon if self.learns else None) or engines[0].max_steps)
 
     def engines(self) -> tuple[DreamEngine, ...]:
         """The dreams that take turns, one for each M, none of a world; loaded where they were not loaded here yet."""

@@ -175,10 +175,15 @@ def _require_search(experiment: Experiment, world: WorldSpec) -> None:
     inputs = c.feature_size(*experiment.memory.feature_sizes)
     count = c.parameter_count(inputs, c.output_size(world.actions))
     if count > LARGEST_SEARCH:
+        one, two = (
+            replace(c, hidden_size=size).parameter_count(inputs, c.output_size(world.actions)) for size in (1, 2)
+        )
+        units = 1 + (LARGEST_SEARCH - one) // (two - one)  # each adds as many parameters
+        smaller = f"set controller.hidden_size to {units}" if units > 0 else "lower memory.hidden_size"
         raise ReverieError(
             f"C has {count:,} parameters, and CMA-ES keeps matrices of so many by so many "
             f"({8 * count**2 / 2**30:,.1f} GiB each), expected at most {LARGEST_SEARCH:,}; "
-            "lower controller.hidden_size, or leave out phases by cmaes and rounds.curiosity"
+            f"{smaller}, or leave out phases by cmaes and rounds.curiosity"
         )
 
 

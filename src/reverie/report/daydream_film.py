@@ -53,11 +53,14 @@ def record_daydream(agent: Agent, engine: DreamEngine, seeds: Sequence[int]) -> 
     """
     from reverie.vision.encode import decode_frames
 
-    episodes = sorted(zip(play_episodes(agent, seeds), seeds, strict=True), key=lambda played: played[0].total_reward)
+    episodes = sorted(
+        zip(play_episodes(agent, seeds, engine.max_steps), seeds, strict=True),
+        key=lambda played: played[0].total_reward,
+    )
     episode, seed = episodes[len(episodes) // 2]
     awake = min(AWAKE, len(episode.actions) // 2)
     latents, state = _followed(agent, episode, seed, awake)
-    dreamt = _asleep(engine, agent, seed, latents[-1:], state, engine.spec.max_steps - awake)
+    dreamt = _asleep(engine, agent, seed, latents[-1:], state, engine.max_steps - awake)
     encode_actions, vision = agent.spec.actions.for_memory, agent.senses.vision
     all_latents = torch.cat([latents.cpu(), torch.from_numpy(dreamt.views[1:])])
     dream = Recording(

@@ -87,11 +87,14 @@ class Recorder:
         ]
 
 
-def record_world(agent: Agent, seeds: Sequence[int]) -> Recording:
-    """Film the agent in its real world on each of `seeds` (three of `world_seeds`, say); the middle one by return."""
+def record_world(agent: Agent, seeds: Sequence[int], most: int | None = None) -> Recording:
+    """Film the agent in its real world on each of `seeds` (three of `world_seeds`, say); the middle one by return.
+
+    most: steps after which it is cut; None: the world's cap
+    """
     from reverie.vision.encode import decode_frames, encode_frames
 
-    episodes = sorted(play_episodes(agent, seeds), key=lambda episode: episode.total_reward)
+    episodes = sorted(play_episodes(agent, seeds, most), key=lambda episode: episode.total_reward)
     chosen = episodes[len(episodes) // 2]
     mu, _ = encode_frames(agent.senses.vision, chosen.frames)
     reconstructed = decode_frames(agent.senses.vision, mu)
@@ -118,7 +121,7 @@ def dream_episode(engine: DreamEngine, agent: Agent, seed: int) -> Track:
 
     dream = Dream(engine, 1)
     recorder = Recorder(lambda: dream.rows.z.numpy(force=True), 1)
-    play(dream, Population.of(agent), [seed], Limits(engine.spec.max_steps), recorder)
+    play(dream, Population.of(agent), [seed], Limits(engine.max_steps), recorder)
     return recorder.tracks()[0]
 
 

@@ -17,7 +17,7 @@ from reverie.recipe.experiment import can_dream
 from reverie.report.inputs import PhaseCurve, ReportInputs
 from reverie.report.recording import RoundFilm, film_round, record_dream, record_world, shown_rounds
 from reverie.report.write import write_report
-from reverie.runs.opening import encoded, env_of, load_agent, require_trained, trained_in
+from reverie.runs.opening import encoded, env_of, load_agent, require_trained, steps_to_cut, trained_in
 from reverie.runs.rounds import real_steps_by, steps_of_learning
 from reverie.runs.run_folder import RunFolder
 from reverie.runs.scoring import read_scores
@@ -120,7 +120,7 @@ def _films(run: RunFolder) -> dict[str, Any]:
     agent = load_agent(run)
     seeds = evaluation_seeds(run.experiment.seed, "films", count=FILMED)
     found: dict[str, Any] = {
-        "awake": record_world(agent, seeds),
+        "awake": record_world(agent, seeds, steps_to_cut(run)),
         "controller_parameters": agent.controller.parameter_count,
     }
     if can_dream(run.experiment, world_spec(run.experiment.world)):

@@ -103,6 +103,23 @@ def env_of(run: RunFolder, place: Place, learns: bool = False, limits: Limits | 
     return replace(env, learns=True, members=run.members)
 
 
+def longest_of(run: RunFolder) -> int | None:
+    """Steps of the longest episode that the run has collected by this round; None where it has none."""
+    from reverie.episodes.manifest import MOST_EPISODES
+    from reverie.episodes.store import Store
+
+    last = run.episodes_by(run.round, MOST_EPISODES)
+    return max((entry.steps for entry in Store(run.rollouts).entries if entry.index < last), default=None)
+
+
+def steps_to_cut(run: RunFolder) -> int | None:
+    """Steps after which a run cuts the real episodes by which it trains, scores and films C; None: the world's cap."""
+    from reverie.worlds.registry import world_spec
+
+    spec = world_spec(run.experiment.world)
+    return spec.cut(spec.steps_to_play(longest_of(run)))
+
+
 def trained_in(run: RunFolder) -> Trained:
     """V, M and C as the run's stages left them."""
     from reverie.learning.phases import BEST_FILE

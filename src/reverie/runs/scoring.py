@@ -24,7 +24,7 @@ from reverie.feature_env import Place
 from reverie.files.atomic import read_json, write_json
 from reverie.files.checkpoint import latest_checkpoint
 from reverie.learning.phases import BEST_FILE
-from reverie.runs.opening import load_agent, trained_in
+from reverie.runs.opening import load_agent, steps_to_cut, trained_in
 from reverie.runs.run_folder import SELECTION, RunFolder
 from reverie.workers.pool import Workers
 from reverie.workers.seeds import training_seeds
@@ -75,11 +75,11 @@ def evaluate(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     episodes = run.scored_episodes
     with run.timed("evaluate"), Workers(workers) as pool:
         select(run, pool)
-        found, chosen = read_scores(run), run.chosen
+        found, chosen, steps = read_scores(run), run.chosen, steps_to_cut(run)
         if "random" not in found and run.is_last:
-            _write(run, "random", evaluate_random(experiment.world, episodes, SEED, pool))
+            _write(run, "random", evaluate_random(experiment.world, episodes, SEED, pool, steps))
         if "agent" not in found:
-            _write(run, "agent", evaluate_agent(load_agent(chosen), episodes, SEED, pool))
+            _write(run, "agent", evaluate_agent(load_agent(chosen), episodes, SEED, pool, max_steps=steps))
         if "dream" not in found and experiment.trains_in_dream:
             _write(run, "dream", _dream(trained_in(chosen), episodes, SEED, None, pool))
 
@@ -123,12 +123,12 @@ def select(run: RunFolder, workers: Workers) -> None:
     if file.exists() or not run.round or not run.is_last:
         return
     means = {str(number): _brief(returns) for number, returns in enumerate(_collected_returns(run)) if returns}
-    seeds = training_seeds(run.seed, "selection", count=SELECTION_EPISODES)
-    last = returns_on(load_agent(run), seeds, workers)
+    seeds, steps = training_seeds(run.seed, "selection", count=SELECTION_EPISODES), steps_to_cut(run)
+    last = returns_on(load_agent(run), seeds, workers, max_steps=steps)
     chosen, best = run.round, float(np.mean(last))
     rival = max(means, key=lambda number: means[number]["mean"], default=None)
     if rival is not None and _beats(means[rival], _brief(last)):
-        again = returns_on(load_agent(run.at(int(rival))), seeds, workers)
+        again = returns_on(load_agent(run.at(int(rival))), seeds, workers, max_steps=steps)
         if float(np.mean(again)) > best:
             chosen = int(rival)
     write_json(file, {"chosen": chosen, "rounds": means | {str(run.round): _brief(last)}})

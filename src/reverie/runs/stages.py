@@ -11,7 +11,7 @@ import numpy as np
 
 from reverie.recipe.rounds import CURIOUS_POPULATION
 from reverie.runs.gather import report
-from reverie.runs.opening import collected, encoded, env_of, seen_by
+from reverie.runs.opening import collected, encoded, env_of, seen_by, steps_to_cut
 from reverie.runs.run_folder import RunFolder
 from reverie.runs.scoring import evaluate
 from reverie.runs.starting import start_of, start_params
@@ -125,7 +125,11 @@ def controller(run: RunFolder, workers: int | str, device: str = "auto") -> None
     from reverie.play.loop import Limits
     from reverie.workers.pool import Workers
 
+    steps = steps_to_cut(run)
+
     def open_env(phase: Phase, limits: Limits) -> EnvSpec:
+        if limits.max_steps is None and steps is not None:
+            limits = replace(limits, max_steps=steps)
         return env_of(run, phase.place, learns=True, limits=limits)
 
     with run.timed("controller"), Workers(workers) as pool:

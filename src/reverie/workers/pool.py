@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from reverie.errors import ReverieError
 from reverie.hardware import single_thread
-from reverie.workers.worker import LEAVE_SECONDS, Worker, cause
+from reverie.workers.worker import LEAVE_SECONDS, Worker, advice, cause
 
 if TYPE_CHECKING:
     from reverie.workers.cluster import Cluster
@@ -227,8 +227,5 @@ class _Run:
         code = worker.end()
         if job.tries >= TRIES:
             how = f" (last {cause(code)})" if what == "died" else ""
-            raise ReverieError(
-                f"the worker of task {job.index} {what} {TRIES} times{how}; "
-                "use fewer workers if memory is short, or 0 to run the task in this process"
-            )
+            raise ReverieError(f"the worker of task {job.index} {what} {TRIES} times{how}; {advice(code)}")
         self.waiting.appendleft(job)

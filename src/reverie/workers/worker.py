@@ -59,3 +59,10 @@ def cause(code: int) -> str:
         return "in a call that did not come back" if number == signal.SIGALRM else f"by {number.name}"
     except ValueError:
         return f"with exit code {code}"
+
+
+def advice(code: int) -> str:
+    """What to do about processes that end with `code`; SIGBUS tells of shared memory that is full."""
+    if code == 128 + getattr(signal, "SIGBUS", -1):
+        return "shared memory is full: give it more (/dev/shm; docker run --shm-size 1g), or use fewer workers"
+    return "use fewer workers if memory is short, or 0 to run the task in this process"

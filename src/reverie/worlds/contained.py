@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.workers.patience import IN_WORKER
 from reverie.worlds.faults import WorldExit
 
 SIGNALS = tuple(
@@ -38,7 +39,10 @@ class Contained:
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
-        """Raises WorldExit where the code ends the process, by `sys.exit` or `os._exit`."""
+        """Raises WorldExit where the code ends the process, by `sys.exit`, `os._exit` or what no `except` is meant for.
+
+        KeyboardInterrupt passes, but in a worker, where nobody can have pressed Ctrl-C.
+        """
         ours, handlers, leave, timer = _read(), _handlers(), os._exit, _timer()
         begun = time.monotonic()
         _write(ours | self._theirs, ours)
@@ -48,6 +52,12 @@ class Contained:
                 yield
         except SystemExit as exit_:
             raise WorldExit(f"it called sys.exit({'' if exit_.code is None else repr(exit_.code)})") from exit_
+        except Exception:
+            raise
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and IN_WORKER not in os.environ:
+                raise
+            raise WorldExit(f"it raised {type(error).__name__}") from error
         finally:
             os._exit = leave
             theirs = _read()

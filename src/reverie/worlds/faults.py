@@ -31,9 +31,13 @@ HINTS = (
         r"|multiple .*instances|already (been )?(running|initiali[sz]ed|created|exists)",
         f"where a process can have one alone, say so: {ONE_ALONE}",
     ),
+    (
+        r"(?i)message queue|shared memory|/dev/shm|shm_open",
+        f"{SHARED_MEMORY} must be writable and have room (docker run --shm-size 1g)",
+    ),
     (r"(?i)address already in use", f"where all of them use one port, have one at a time: {ONE_ALONE} --workers 1"),
     (
-        r"(?i)mujoco_gl|glfw|\bdisplay\b|x server|x11|opengl|\begl\b|osmesa|no available video device",
+        r"(?i)mujoco_gl|glfw|\bdisplay\b|x server|x11|opengl|\begl\b|osmesa|glgeterror|no available video device",
         "without a screen it may need MUJOCO_GL=egl (or osmesa) in the environment, or `xvfb-run -a reverie ...`",
     ),
 )
@@ -60,11 +64,21 @@ def told(name: str) -> Iterator[None]:
 
 def in_one_line(error: BaseException) -> str:
     """What was raised, by its kind and the first line of its words, with what to do where that is known."""
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    text = _text(error)
+    said = next((line.strip() for line in text.splitlines() if line.strip()), "")
     kind = "" if isinstance(error, ContractError | WorldExit | ModuleNotFoundError) else type(error).__name__
     line = ": ".join(filter(None, (kind, said[:LONGEST])))
-    hint = hint_for(f"{type(error).__name__}: {error}") or _shared_memory(type(error).__name__)
+    hint = hint_for(f"{type(error).__name__}: {text}") or _shared_memory(type(error).__name__)
     return f"{line}; {hint}" if hint else line
+
+
+def _text(error: BaseException) -> str:
+    """An exception's own words, without what would move a terminal's cursor; some cannot say them."""
+    try:
+        text = str(error)
+    except Exception as again:
+        text = f"(its words cannot be read: {type(again).__name__})"
+    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
 
 
 def hint_for(text: str) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FRAME_SIZE = 64
 FRAME_SHAPE = (FRAME_SIZE, FRAME_SIZE, 3)
 
+LONG = 2100  # steps: a minute of Doom
+
 ActionKind = Literal["continuous", "discrete", "mixed", "driving", "three-way"]
 
 
@@ -131,3 +133,14 @@ class WorldSpec:
     reward: Literal["survival", "predicted"]
     max_steps: int
     repeat: int = 1
+
+    def steps_to_play(self, longest: int | None) -> int:
+        """Steps after which a dream, a run's own score or a film is cut: the cap, but in a world of long episodes.
+
+        There it is the length of the longest recorded episode (`longest`; None: unknown, so the cap), `LONG` at least.
+        """
+        return self.max_steps if longest is None else min(self.max_steps, max(longest, LONG))
+
+    def cut(self, steps: int | None) -> int | None:
+        """The steps after which episodes are cut, where that is before the world's cap; else None."""
+        return None if steps is None or steps >= self.max_steps else steps

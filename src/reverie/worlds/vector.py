@@ -108,6 +108,11 @@ class WorldVectorEnv(VectorEnv):
         self._truncated = np.ones(self.num_envs, bool)
         self._began = np.zeros(self.num_envs, bool)
 
+    @property
+    def max_steps(self) -> int:
+        """The cap after which an episode is truncated."""
+        return self.world_spec.max_steps
+
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:

@@ -14,6 +14,8 @@ KNOWN = [
     ("ale_py", "ALE/Pong-v5", ActionSpec("discrete", 6)),
     ("minigrid", "MiniGrid-Empty-5x5-v0", ActionSpec("discrete", 7)),
     ("mujoco", "Reacher-v5", ActionSpec("continuous", 2)),
+    ("dm_control", "dm_control/cartpole-balance-v0", ActionSpec("continuous", 1)),
+    ("crafter", "CrafterReward-v1", ActionSpec("discrete", 17)),
     ("vizdoom", "VizdoomBasic-v1", ActionSpec("discrete", 4)),
     ("vizdoom", "VizdoomBasic-MultiBinary-v1", ActionSpec("mixed", 6, (2, 2, 2))),
 ]

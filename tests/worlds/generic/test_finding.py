@@ -96,7 +96,7 @@ def test_a_class_of_the_main_program_is_refused_in_a_worker_with_what_to_do() ->
 
 
 def test_a_family_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FAMILIES, "Placeholder-", ("placeless", "placeless.envs", "atari"))
+    monkeypatch.setitem(FAMILIES, "Placeholder-", (("json", "placeless"), "placeless.envs", "reverie[atari]"))
     with pytest.raises(ReverieError) as caught:
         find_id("Placeholder-v0", "Placeholder-v0")
     assert str(caught.value) == (

@@ -12,7 +12,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 
 from reverie.errors import ReverieError
-from reverie.worlds.faults import MIGRATION
+from reverie.worlds.faults import MIGRATION, in_one_line
 from reverie.worlds.generic.options import WorldOptions
 from reverie.worlds.generic.world import GenericWorld, generic_spec
 from reverie.worlds.registry import make, most_slots, world_spec
@@ -88,6 +88,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"frame": np.full((20, 30, 3), np.nan)}, "its frame holds NaN or infinity, expected colours"),
     ({"frame": "a picture"}, "its frame is <U9 (), expected [height, width, 3]"),
     ({"begun": np.zeros(3)}, f"reset() returned ndarray, expected (observation, info): {OLD}"),
+    ({"begun": (np.zeros(3), np.zeros(3))}, f"reset() returned 2 values, expected (observation, info): {OLD}"),
 ]
 
 
@@ -118,6 +119,62 @@ def test_rewards_that_are_no_numbers_are_refused_with_seed_and_step(
     with pytest.raises(ReverieError) as caught:
         worlds.step(np.eye(2, dtype=np.float32))
     assert str(caught.value).startswith(f"world 'Generic0-v0' with seed 4, step 1: {fault}")
+
+
+@pytest.mark.parametrize(
+    ("ends", "fault"), [("False", "is 'False'"), (None, "is None"), (float("nan"), "is nan"), ([0, 1], "is 2 values")]
+)
+def test_flags_that_are_none_are_refused(register: Register, ends: Any, fault: str) -> None:
+    worlds = make(register(Discrete(2), IMAGES, ends=ends), 1)
+    worlds.reset(seed=4)
+    with pytest.raises(ReverieError) as caught:
+        worlds.step(np.eye(2, dtype=np.float32)[:1])
+    assert str(caught.value) == (
+        f"world 'Generic0-v0' with seed 4, step 1: its terminated {fault}, expected True or False"
+    )
+
+
+@pytest.mark.parametrize("ends", [1, 1.0, np.array([True]), torch.tensor(True)])
+def test_flags_may_be_numbers_and_arrays_of_one(register: Register, ends: Any) -> None:
+    worlds = make(register(Discrete(2), IMAGES, ends=ends), 1)
+    worlds.reset(seed=4)
+    assert worlds.step(np.eye(2, dtype=np.float32)[:1])[2].tolist() == [True]
+
+
+def test_what_reset_tells_beside_the_observation_may_be_none(register: Register) -> None:
+    worlds = make(register(Discrete(2), NUMBERS, begun=(np.zeros(3), None), frame=np.full((9, 9, 3), 7, np.uint8)), 1)
+    assert worlds.reset(seed=4)[0].max() == 7
+
+
+def test_an_observation_without_its_picture_is_told(register: Register) -> None:
+    worlds = make(register(Discrete(2), Dict({"rgb": IMAGES}), begun=({"other": 1}, {})), 1)
+    with pytest.raises(ReverieError) as caught:
+        worlds.reset(seed=4)
+    assert str(caught.value) == (
+        "world 'Generic0-v0' with seed 4, step 0: its observation is dict without 'rgb', "
+        "which its observation_space has"
+    )
+
+
+class Wordless(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (Wordless(), "Wordless: (its words cannot be read: ValueError)"),
+        (
+            AttributeError("'NoneType' object has no attribute 'glGetError'"),  # PyOpenGL's, without its library
+            "AttributeError: 'NoneType' object has no attribute 'glGetError'; without a screen it may need "
+            "MUJOCO_GL=egl (or osmesa) in the environment, or `xvfb-run -a reverie ...`",
+        ),
+        (RuntimeError("\x1b[31mred\x07\nmore"), "RuntimeError: [31mred"),
+    ],
+)
+def test_whatever_is_raised_is_one_line_of_text(error: Exception, line: str) -> None:
+    assert in_one_line(error) == line
 
 
 @pytest.mark.parametrize("reward", [np.array([0.5], np.float32), np.array(0.5), torch.tensor([0.5]), np.float16(0.5)])

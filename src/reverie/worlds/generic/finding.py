@@ -24,15 +24,15 @@ REGISTERED = "REVERIE_REGISTERED"  # the ids of the main program, told to its wo
 TOO_LATE = "put its class into a module, register it there, and name it 'module:{id}'"
 
 
-# how the ids of a family begin -> the package that registers them, the module to import, the extra of ours (or "")
+# how the ids of a family begin -> the packages that it needs, the module that registers it, what pip is to install
 FAMILIES = {
-    "ALE/": ("ale_py", "ale_py", "atari"),
-    "MiniGrid-": ("minigrid", "minigrid", "minigrid"),
-    "BabyAI-": ("minigrid", "minigrid", "minigrid"),
-    "dm_control/": ("shimmy", "shimmy", "mujoco"),
-    "Vizdoom": ("vizdoom", "vizdoom.gymnasium_wrapper", "doom"),
-    "procgen": ("procgen", "procgen", ""),
-    "Crafter": ("crafter", "crafter", ""),
+    "ALE/": (("ale_py",), "ale_py", "reverie[atari]"),
+    "MiniGrid-": (("minigrid",), "minigrid", "reverie[minigrid]"),
+    "BabyAI-": (("minigrid",), "minigrid", "reverie[minigrid]"),
+    "dm_control/": (("shimmy", "dm_control"), "shimmy", "shimmy[dm-control]"),
+    "Vizdoom": (("vizdoom",), "vizdoom.gymnasium_wrapper", "reverie[doom]"),
+    "procgen": (("procgen",), "procgen", "procgen"),
+    "Crafter": (("crafter",), "reverie.worlds.generic.crafter", "crafter"),
 }
 
 
@@ -89,14 +89,12 @@ def _import(name: str, place: str) -> None:
 
 def _import_family(name: str, gym_id: str) -> None:
     """Import the package whose ids begin so, where it is one that we know."""
-    for start, (package, module, extra) in FAMILIES.items():
+    for start, (packages, module, install) in FAMILIES.items():
         if gym_id.startswith(start):
-            if find_spec(package) is None:
-                install = f"'reverie[{extra}]'" if extra else package
-                raise ReverieError(f"world {name!r} needs {package}, which is not installed: pip install {install}")
+            missing = next((package for package in packages if find_spec(package) is None), None)
+            if missing is not None:
+                raise ReverieError(f"world {name!r} needs {missing}, which is not installed: pip install '{install}'")
             _import(name, module)
-            if package == "ale_py":  # its ids are those of a plug-in
-                gym.register_envs(import_module("ale_py"))
 
 
 def _import_file(place: str) -> None:

@@ -16,7 +16,7 @@ from reverie.worlds.faults import MIGRATION, ContractError, told
 from reverie.worlds.generic.actions import action_spec, to_env_action
 from reverie.worlds.generic.opening import close_quietly, open_env
 from reverie.worlds.generic.options import split_name
-from reverie.worlds.generic.pictures import Painter
+from reverie.worlds.generic.pictures import Painter, Picture
 from reverie.worlds.resize import AreaResize
 from reverie.worlds.spec import WorldSpec
 
@@ -49,7 +49,7 @@ class GenericWorld:
     def reset(self, seed: int) -> np.ndarray:
         with self._contained():
             begun = self.env.reset(seed=self._options.seed(seed))
-            if not (isinstance(begun, tuple) and len(begun) == 2 and isinstance(begun[1], dict)):
+            if not (isinstance(begun, tuple) and len(begun) == 2 and isinstance(begun[1], dict | None)):
                 raise ContractError(
                     f"reset() returned {_kind(begun)}, expected (observation, info): that is the old Gym interface; "
                     f"how to bring it up to date: {MIGRATION}"
@@ -84,12 +84,21 @@ class GenericWorld:
             if self._picture is None:
                 image = self._painter(self.env.render())
             else:
-                image = self._painter(self._picture.find(observation))
+                image = self._painter(_found(self._picture, observation))
         except ValueError as error:
             raise ContractError(f"its frame {error}") from error
         if self._resize is None or self._shape != image.shape:
             self._resize, self._shape = AreaResize(*image.shape[:2]), image.shape
         return self._resize(image)
+
+
+def _found(picture: Picture, observation: Any) -> Any:
+    try:
+        return picture.find(observation)
+    except (KeyError, IndexError, TypeError):
+        raise ContractError(
+            f"its observation is {_kind(observation)} without {picture.key!r}, which its observation_space has"
+        ) from None
 
 
 def _doom_game(env: gym.Env) -> Any:
@@ -155,6 +164,8 @@ def _flag(value: Any, name: str) -> bool:
     values = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     if values.size != 1:
         raise ContractError(f"its {name} is {values.size} values, expected True or False")
+    if values.dtype.kind not in "biuf" or values.reshape(-1)[0] not in (0, 1):
+        raise ContractError(f"its {name} is {value!r:.60}, expected True or False")
     return bool(values.reshape(-1)[0])
 
 
