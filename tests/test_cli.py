@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import signal
@@ -20,6 +21,7 @@ import reverie
 from reverie.cli import main
 from reverie.cli import words as own_words
 from reverie.cli.commands import COMMANDS
+from reverie.cli.parse import print_help
 from reverie.evaluation.score import Score
 from reverie.files.atomic import read_json
 from reverie.hardware import single_thread
@@ -472,3 +474,12 @@ def test_streams_that_are_closed_are_no_matter(closed: str) -> None:
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert ("carracing" in done.stdout) == (closed == "2")
+
+
+def test_help_in_a_terminal_of_one_column_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1")
+    print_help(own_words.Evaluate, "reverie evaluate", "Score an agent.")
+    assert "--episodes" in capsys.readouterr().out
+    assert os.environ["COLUMNS"] == "1"

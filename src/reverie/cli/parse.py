@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import os
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -18,6 +20,7 @@ PLAIN_SETTINGS = (
     "--mirror",
     "--phases",
 )  # of no section, so without a dot
+NARROWEST = 40  # columns
 FAULTS = (
     (re.compile(r"Error parsing (\S+): .*?'(.*?)'"), r"\1 cannot be '\2'"),
     (re.compile(r"Missing from .*?: (\S+)"), r"\1 is missing"),
@@ -62,7 +65,7 @@ def parse(kind: type, words: Sequence[str], prog: str) -> Any:
     said = io.StringIO()
     parsed: Any
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), _wide_enough():
             parsed, rest = tyro.cli(kind, args=list(words), prog=prog, return_unknown_args=True)
     except SystemExit:
         raise ReverieError(f"{_fault(said.getvalue())}; see {prog} --help") from None
@@ -75,8 +78,23 @@ def print_help(kind: type, prog: str, summary: str) -> None:
     """The command's help, on stdout."""
     import tyro
 
-    with contextlib.suppress(SystemExit):
+    with contextlib.suppress(SystemExit), _wide_enough():
         tyro.cli(kind, args=["--help"], prog=prog, description=summary)
+
+
+@contextlib.contextmanager
+def _wide_enough() -> Iterator[None]:
+    """A terminal of at least `NARROWEST` columns: in fewer tyro wraps a word for ever."""
+    before, narrow = os.environ.get("COLUMNS"), shutil.get_terminal_size().columns < NARROWEST
+    if narrow:
+        os.environ["COLUMNS"] = str(NARROWEST)
+    try:
+        yield
+    finally:
+        if narrow and before is None:
+            del os.environ["COLUMNS"]
+        elif narrow:
+            os.environ["COLUMNS"] = before
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
