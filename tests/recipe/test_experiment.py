@@ -49,12 +49,6 @@ def test_rounds_that_cannot_be(name: str, value: float, message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_half_of_a_round_is_for_the_curious_in_whole_generations() -> None:
-    generations = [RoundsConfig(episodes=episodes, curiosity=1.0).curious_generations for episodes in (400, 20, 10)]
-    assert generations == [25, 1, 0]
-    assert RoundsConfig(episodes=400).curious_generations == 0
-
-
 def test_a_phase_whose_settings_cannot_be_is_refused_by_its_word() -> None:
     with pytest.raises(ReverieError) as error:
         with_changes(TINY, ["--phases", "ppo:dream:3:all:gamma=2"])
@@ -143,7 +137,7 @@ def test_a_dream_needs_a_head_of_m(world: str, head: str) -> None:
             "doom",  # z, c, h and a bias for one output
             "--controller.hidden_size 0 --memory.hidden_size 9000",
             "C has 18,064 parameters, and CMA-ES keeps matrices of so many by so many (2.4 GiB each), expected at most "
-            "10,000; lower memory.hidden_size, or leave out phases by cmaes and rounds.curiosity",
+            "10,000; lower memory.hidden_size, or leave out phases by cmaes",
         ),
         (
             "CartPole-v1",
@@ -156,15 +150,9 @@ def test_a_dream_needs_a_head_of_m(world: str, head: str) -> None:
             "doom",
             "--controller.hidden_size 10",
             "C has 10,890 parameters, and CMA-ES keeps matrices of so many by so many (0.9 GiB each), expected at most "
-            "10,000; set controller.hidden_size to 9, or leave out phases by cmaes and rounds.curiosity",
+            "10,000; set controller.hidden_size to 9, or leave out phases by cmaes",
         ),
         ("doom", "--controller.hidden_size 10 --phases ppo:dream:1", ""),
-        (
-            "doom",
-            "--controller.hidden_size 10 --phases ppo:dream:1 --rounds.count 1 --rounds.curiosity 1",
-            "C has 10,890 parameters, and CMA-ES keeps matrices of so many by so many (0.9 GiB each), expected at most "
-            "10,000; set controller.hidden_size to 9, or leave out phases by cmaes and rounds.curiosity",
-        ),
     ],
 )
 def test_what_does_not_fit_is_said_with_its_remedy(world: str, words: str, message: str) -> None:

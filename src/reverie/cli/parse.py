@@ -91,10 +91,9 @@ def _wide_enough() -> Iterator[None]:
     try:
         yield
     finally:
-        if narrow and before is None:
-            del os.environ["COLUMNS"]
-        elif narrow:
-            os.environ["COLUMNS"] = before
+        if narrow:
+            os.environ.pop("COLUMNS")
+            os.environ |= {} if before is None else {"COLUMNS": before}
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

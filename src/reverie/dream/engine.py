@@ -19,6 +19,7 @@ from reverie.dream.config import DreamConfig
 from reverie.dream.followers import Disagreement, Follower
 from reverie.dream.kernel import load_kernel
 from reverie.dream.noise import Noise, SeededNoise
+from reverie.dream.novelty import Novelty
 from reverie.dream.replay import ReplayStarts
 from reverie.dream.rows import DreamRows, Heads, PackedMemory, reorder
 from reverie.dream.starts import Starts
@@ -47,19 +48,21 @@ class DreamEngine:
         dropout: float = 0.0,
         penalty: float = 0.0,
         others: Sequence[MDNRNN] = (),
+        novelty: Novelty | None = None,
     ) -> None:
         """inputs: what C sees. dtype: of M's weights, None for the fastest here. compiled: use C where it can be built.
 
         seen: another M that follows what `memory` dreams, and whose state C sees in place of that one's
         dropout: the share of hidden units that M's heads do not see, in a dream from its first step to its last
         penalty, others: the weight of the disagreement between M and the others, which follow the dream
+        novelty: what a C that learns here is paid for where it comes to, besides its rewards
         """
         check_dream(memory, starts, spec)
         device = memory.bias.device.type
         self.memory = PackedMemory(memory, dtype or compute_dtype(device))
         self.seen = None if seen is None else PackedMemory(seen, self.memory.dtype)
         self.others = tuple(PackedMemory(other, self.memory.dtype) for other in others)
-        self.dropout, self.penalty = dropout, penalty
+        self.dropout, self.penalty, self.novelty = dropout, penalty, novelty
         self.inputs, self.starts, self.spec, self.config = inputs, starts, spec, config
         self.expectation = expectation_of(inputs, seen or memory, spec.actions, self.memory.dtype)
         self.feature_size = inputs.feature_size(*(seen or memory).config.feature_sizes)
@@ -175,8 +178,16 @@ class Dream:
             if chance is None
             else chance > uniform[stream],
             ending=chance,
-            penalty=None if self.disagreement is None else self.disagreement.penalty(),
+            penalty=self._penalty(),
         )
+
+    def _penalty(self) -> Tensor | None:
+        """What the step costs a C that learns: the Ms' disagreement, less what is new."""
+        penalty = None if self.disagreement is None else self.disagreement.penalty()
+        if self.engine.novelty is None:
+            return penalty
+        bonus = self.engine.novelty(self.rows.z)
+        return -bonus if penalty is None else penalty - bonus
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (int64 [k]) alone, in this order."""

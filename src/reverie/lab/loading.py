@@ -40,6 +40,7 @@ POLICY_LABELS = {  # of episodes that are not exploration
     "agent": "the agent",
     "agent, disturbed": "the agent, disturbed",
     "curious": "a curious C",
+    "curious, disturbed": "a curious C, disturbed",
     "recorded": "recorded elsewhere",
 }
 AWAKE, ASLEEP = "in the real world", "in its dream"

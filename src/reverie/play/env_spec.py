@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from reverie.controller.model import Controller
 from reverie.controller.senses import Senses
 from reverie.dream.config import DreamConfig
 from reverie.dream.engine import Dream, DreamEngine
+from reverie.dream.novelty import Novelty, fit_novelty
 from reverie.dream.replay import ReplayStarts, replay_starts
 from reverie.dream.starts import Starts, load_starts, save_starts
 from reverie.errors import ReverieError
@@ -50,6 +51,7 @@ class EnvSpec:
     members: folders of the other Ms of an ensemble; seen: folder of an M that follows the dreams of the first, and
         whose state C sees in place of that one's
     learns: C learns here, so that all of `dream` holds; else only its temperature and termination
+    curiosity: what a C that learns here is paid for what is new, see `RoundsConfig`
     limits: of episodes in the world; a dream has its horizon, or `DreamEngine.max_steps`
     """
 
@@ -66,6 +68,7 @@ class EnvSpec:
     members: tuple[Path, ...] = ()
     survival_size: int = 0
     learns: bool = False
+    curiosity: float = 0.0
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -157,7 +160,8 @@ def _engines(env: EnvSpec, version: tuple[str, ...]) -> tuple[DreamEngine, ...]:
         starts = replay_starts(followed, Latents(env.latents), env.spec.actions)
     else:
         starts = load_starts(env.latents)
-    return ensemble(memories, starts, env.spec, env.dream, env.controller, seen=seen)
+    novelty = fit_novelty(Latents(env.latents), env.curiosity, 0) if env.curiosity else None
+    return ensemble(memories, starts, env.spec, env.dream, env.controller, seen=seen, novelty=novelty)
 
 
 def ensemble(
@@ -167,25 +171,23 @@ def ensemble(
     config: DreamConfig,
     inputs: ControllerConfig,
     seen: MDNRNN | None = None,
+    novelty: Novelty | None = None,
 ) -> tuple[DreamEngine, ...]:
     """The dreams that take turns: of every M, or of the first alone where the others are there to disagree with it.
 
     memories: the first is the agent's own, whose state C sees in every dream
     seen: another M, whose state C sees instead; in replay starts its states come last
+    novelty: what a curious C is paid for
     """
     first, *others = memories
     last = () if seen is None else (len(memories),)
+    make = partial(DreamEngine, spec=spec, config=config, inputs=inputs, dropout=config.dropout, novelty=novelty)
     if config.disagreement_penalty:
         begin = _of(starts, 0, *last, *range(1, len(memories)))
-        penalty, dropout = config.disagreement_penalty, config.dropout
-        engine = DreamEngine(
-            first, begin, spec, config, inputs, seen=seen, dropout=dropout, penalty=penalty, others=others
-        )
-        return (engine,)
-    engines = [DreamEngine(first, _of(starts, 0, *last), spec, config, inputs, seen=seen, dropout=config.dropout)]
+        return (make(first, begin, seen=seen, penalty=config.disagreement_penalty, others=others),)
+    engines = [make(first, _of(starts, 0, *last), seen=seen)]
     for place, other in enumerate(others, start=1):
-        begin = _of(starts, place, *(last or (0,)))
-        engines.append(DreamEngine(other, begin, spec, config, inputs, seen=seen or first, dropout=config.dropout))
+        engines.append(make(other, _of(starts, place, *(last or (0,))), seen=seen or first))
     return tuple(engines)
 
 

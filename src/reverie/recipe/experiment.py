@@ -169,8 +169,8 @@ def _require_heads(experiment: Experiment, world: WorldSpec) -> None:
 
 def _require_search(experiment: Experiment, world: WorldSpec) -> None:
     """Refuse to search a C whose covariance no memory holds."""
-    c, rounds = experiment.controller, experiment.rounds
-    if not any(phase.method == "cmaes" for phase in experiment.phases) and not (rounds.count and rounds.curiosity):
+    c = experiment.controller
+    if not any(phase.method == "cmaes" for phase in experiment.phases):
         return
     inputs = c.feature_size(*experiment.memory.feature_sizes)
     count = c.parameter_count(inputs, c.output_size(world.actions))
@@ -183,7 +183,7 @@ def _require_search(experiment: Experiment, world: WorldSpec) -> None:
         raise ReverieError(
             f"C has {count:,} parameters, and CMA-ES keeps matrices of so many by so many "
             f"({8 * count**2 / 2**30:,.1f} GiB each), expected at most {LARGEST_SEARCH:,}; "
-            f"{smaller}, or leave out phases by cmaes and rounds.curiosity"
+            f"{smaller}, or leave out phases by cmaes"
         )
 
 

@@ -314,7 +314,7 @@ def _gymnasium(world: str, preset: Preset, budget: Budget | None = None) -> _Set
         survival=survival,
         collect=CollectConfig(
             episodes=12 if small else 40,
-            steps=budget.steps,
+            steps=budget.steps // spec.repeat,
             max_steps=min(spec.max_steps, 60 if small else 1000),
             policies=("uniform", "held"),
         ),
@@ -349,7 +349,7 @@ def _gymnasium(world: str, preset: Preset, budget: Budget | None = None) -> _Set
         rounds=RoundsConfig(
             count=budget.rounds,
             episodes=6 if small else 20,
-            steps=budget.round_steps,
+            steps=budget.round_steps // spec.repeat,
             epsilon=0.05,
             memory_updates=budget.round_memory,
             evaluation_episodes=20,

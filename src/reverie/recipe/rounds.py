@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from reverie.errors import ReverieError
 
 MOST_ROUNDS = 1000
-CURIOUS_SHARE = 0.5  # of a round's episodes, those that curious candidates play; C plays the others
-CURIOUS_POPULATION, CURIOUS_SIGMA = 8, 0.5  # of the search that begins at the round's C; each candidate plays once
-CURIOSITY_FILE = "curiosity.jsonl"  # in the folder of a round
+CURIOUS_UPDATES = 80  # of PPO that the curious C learns for
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ class RoundsConfig:
     memory_updates: int = 1000
     """updates that M trains on for; 0 leaves M as it is"""
     curiosity: float = 0.0
-    """what a surprise of M of one standard deviation above the usual is worth, in rewards of usual size, to Cs that
-    play half of a round's episodes (paper, section 5). 0: off"""
+    """what a latent twice as new as usual is worth, in rewards of usual size, to a second C that learns in the dream
+    and plays half of a round (paper, section 5; Burda et al., 2019). 0: off"""
     evaluation_episodes: int | None = None
     """episodes that C is scored over before the last round. none: as many as in the end"""
 
@@ -51,8 +49,3 @@ class RoundsConfig:
             raise ReverieError(f"rounds.epsilon is {self.epsilon}, expected a chance, 0 to 1")
         if not (math.isfinite(self.curiosity) and self.curiosity >= 0):
             raise ReverieError(f"rounds.curiosity is {self.curiosity}, expected a finite number, at least 0")
-
-    @property
-    def curious_generations(self) -> int:
-        """Generations of curious candidates among a round's episodes: as many whole ones as their share allows."""
-        return int(CURIOUS_SHARE * self.episodes) // CURIOUS_POPULATION if self.curiosity else 0

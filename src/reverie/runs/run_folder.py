@@ -146,6 +146,11 @@ class RunFolder:
         return self._folder(self.round) / "controller"
 
     @property
+    def curious(self) -> Path:
+        """The training of the C that plays half of this round out of curiosity, laid out as a phase's."""
+        return self._folder(self.round) / "curious"
+
+    @property
     def phases(self) -> list[Planned]:
         """The phases of C's training in this round."""
         return planned(self.experiment.phases, self.experiment.methods, self.round, self.experiment.rounds.count)

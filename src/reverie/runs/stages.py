@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reverie.recipe.rounds import CURIOUS_POPULATION
 from reverie.runs.gather import report
 from reverie.runs.opening import collected, encoded, env_of, seen_by, steps_to_cut
 from reverie.runs.run_folder import RunFolder
@@ -17,12 +17,15 @@ from reverie.runs.scoring import evaluate
 from reverie.runs.starting import start_of, start_params
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reverie.episodes.store import Store
     from reverie.memory.model import MDNRNN
     from reverie.play.env_spec import EnvSpec
     from reverie.play.players import AgentFiles
     from reverie.vision.latents import Latents
     from reverie.vision.model import ConvVAE
+    from reverie.workers.pool import Workers
     from reverie.worlds.spec import ActionSpec
 
 ROUND = ("collect", "vision", "memory", "controller", "evaluate")  # each round before the last
@@ -33,7 +36,7 @@ __all__ = ["STAGES", "collect", "controller", "evaluate", "memory", "report", "v
 
 def collect(run: RunFolder, workers: int | str, device: str = "auto") -> None:
     """Stage 1: real episodes, into the store: from exploration policies, and from C in later rounds."""
-    from reverie.episodes.store import Store
+    from reverie.episodes.store import Store, missing_episodes
     from reverie.play.collect import collect as collect_episodes
     from reverie.workers.pool import Workers
 
@@ -45,11 +48,12 @@ def collect(run: RunFolder, workers: int | str, device: str = "auto") -> None:
             take_in(run)
         return
     first = run.episodes_by(number - 1) if number else 0
-    players = _last_agent(run.at(number - 1)) if number else None
     plan, store = run.plan.collect, Store(run.rollouts)
-    curious = CURIOUS_POPULATION * experiment.rounds.curious_generations if number else 0
 
-    def play(begin: int, episodes: int) -> None:
+    def play(begin: int, episodes: int, open_players: Callable[[], AgentFiles | None]) -> None:
+        if not missing_episodes(store, range(begin, begin + episodes)):
+            return
+        players = open_players()
         collect_episodes(
             experiment.world,
             store,
@@ -63,17 +67,26 @@ def collect(run: RunFolder, workers: int | str, device: str = "auto") -> None:
         )
 
     with run.timed("collect"), Workers(workers) as pool:
-        if curious < plan.episodes:
-            play(first, plan.episodes - curious)
-        if curious:
-            from reverie.runs.curiosity import explore
-
-            explore(run, run.at(number - 1), store, first + plan.episodes - curious, pool)
-        count = plan.episodes
-        while more := _missing_episodes(store, first, count, plan.steps):
-            play(first + count, more)
-            count += more
+        count = 0
+        for open_players, share in _turns(run, pool):
+            episodes, steps = math.ceil(share * plan.episodes), math.ceil(share * plan.steps)
+            begin = count
+            while more := episodes or _missing_episodes(store, first + begin, count - begin, steps):
+                play(first + count, more, open_players)
+                count, episodes = count + more, 0
         run.note_episodes(number, first + count)
+
+
+def _turns(run: RunFolder, pool: Workers) -> list[tuple[Callable[[], AgentFiles | None], float]]:
+    """Who plays, in this order, and which share of a round: exploration policies, or C and a curious one."""
+    if run.round == 0:
+        return [(lambda: None, 1.0)]
+    before = run.at(run.round - 1)
+    if run.experiment.rounds.curiosity == 0:
+        return [(partial(_last_agent, before), 1.0)]
+    from reverie.runs.curiosity import curious_players
+
+    return [(partial(_last_agent, before), 0.5), (partial(curious_players, run, before, pool), 0.5)]
 
 
 def _missing_episodes(store: Store, first: int, count: int, steps: int) -> int:

@@ -18,7 +18,6 @@ from reverie.files.atomic import read_json
 from reverie.files.checkpoint import load_arrays, load_checkpoint
 from reverie.files.metrics import read_metrics
 from reverie.learning.phases import BEST_FILE
-from reverie.recipe.rounds import CURIOSITY_FILE
 from reverie.runs.opening import export_at, remedy_for, whole_latents
 from reverie.runs.plans import read_plan
 from reverie.runs.rounds import FRESH_FILE, fresh_losses
@@ -72,15 +71,15 @@ def _checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
 
 
 def _round_checks(run: RunFolder) -> Iterator[Iterator[Problem]]:
-    for folder in (run.vision, run.memory, *run.members, *run.phase_folders):
+    for folder in (run.vision, run.memory, *run.members, *run.phase_folders, run.curious):
         yield _each(folder, "step-*.json", load_checkpoint)
         yield _each(folder, "metrics.jsonl", read_metrics)
     for kind in ("part-*.safetensors", "mirrored-*.safetensors"):
         yield _each(run.latents, kind, lambda file: (read_part(file), load_arrays(file)))
     yield _each(run.latents.parent, run.latents.name, lambda folder: _latents(run))
-    yield _each(run.controller, BEST_FILE, load_controller)
+    for folder in (run.controller, run.curious):
+        yield _each(folder, BEST_FILE, load_controller)
     yield _each(run.memory, FRESH_FILE, fresh_losses)
-    yield _each(run.memory.parent, CURIOSITY_FILE, read_metrics)
     yield _each(run.scores, "*.json", lambda file: Score.from_dict(read_json(file), str(file)))
 
 

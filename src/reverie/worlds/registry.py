@@ -97,8 +97,10 @@ def most_slots(name: str, wanted: int) -> int:
 
 def repeat_of(name: str) -> int:
     """The steps of the game that a step of this world lasts."""
+    from reverie.worlds.generic.options import split_name
+
     variant = doom_variant(name)
-    return 1 if variant is None else variant.repeat
+    return (split_name(name)[1].repeat or 1) if variant is None else variant.repeat
 
 
 def base_world(name: str) -> str:

@@ -15,7 +15,7 @@ from reverie.errors import ReverieError
 from reverie.worlds.faults import MIGRATION, in_one_line
 from reverie.worlds.generic.options import WorldOptions
 from reverie.worlds.generic.world import GenericWorld, generic_spec
-from reverie.worlds.registry import make, most_slots, world_spec
+from reverie.worlds.registry import make, most_slots, repeat_of, world_spec
 from reverie.worlds.spec import ActionSpec
 from reverie.worlds.vector import WorldDiedError
 
@@ -251,6 +251,27 @@ def test_a_world_that_a_process_holds_once_is_played_one_at_a_time(register: Reg
     worlds.close()
     with pytest.raises(ReverieError, match="a process holds at most 1"):
         make(one, 2)
+
+
+def test_an_action_lasts_for_as_many_steps_as_are_asked_for() -> None:
+    slow, plain = make("CartPole-v1?repeat=4", 1), make("CartPole-v1", 1)
+    assert (slow.world_spec.max_steps, slow.world_spec.repeat, repeat_of("CartPole-v1?repeat=4")) == (125, 4, 4)
+    (seen, _), (expected, _) = slow.reset(seed=7), plain.reset(seed=7)
+    assert np.array_equal(seen, expected)
+    left, over = np.array([[1.0, 0.0]], np.float32), False
+    while not over:  # always left: the pole falls
+        frames, reward, terminated, _, _ = slow.step(left)
+        total = 0.0
+        for _ in range(4):
+            plain_frames, one, ended, _, _ = plain.step(left)
+            total += float(one[0])
+            if ended[0]:
+                break
+        assert (float(reward[0]), bool(terminated[0])) == (total, bool(ended[0]))
+        assert np.array_equal(frames, plain_frames)
+        over = bool(terminated[0])
+    with pytest.raises(ReverieError, match=r"^--world.repeat is 0; expected a whole number, 1 or more$"):
+        make("CartPole-v1?repeat=0", 1)
 
 
 def test_old_interfaces_are_named(register: Register) -> None:

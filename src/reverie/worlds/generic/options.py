@@ -21,14 +21,16 @@ class WorldOptions:
     observation: the picture to take where observations have several, by its key ("cameras.front")
     seeds: how many seeds it has, from 0 on; scores take the last fifth of them. None: any
     instances: how many of it a process can hold at a time. None: any
+    repeat: for how many of its steps an action is taken, their rewards summed (a frame skip). None: one
     """
 
     observation: str | None = None
     seeds: int | None = None
     instances: int | None = None
+    repeat: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("seeds", 2), ("instances", 1)):
+        for name, least in (("seeds", 2), ("instances", 1), ("repeat", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ReverieError(f"--world.{name} is {value}; expected a whole number, {least} or more")

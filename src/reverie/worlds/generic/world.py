@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from functools import cache
 from typing import Any
@@ -59,19 +60,28 @@ class GenericWorld:
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         chosen = to_env_action(self.env.action_space, action)
+        total = 0.0
         with self._contained():
-            brought = self.env.step(chosen)
-            if not (isinstance(brought, tuple) and len(brought) == 5):
-                raise ContractError(
-                    f"step() returned {_kind(brought)}, expected (observation, reward, terminated, truncated, info); "
-                    f"of four it is the old Gym interface; how to bring it up to date: {MIGRATION}"
-                )
-            observation, reward, terminated, truncated, _ = brought
-            is_over = _flag(terminated, "terminated"), _flag(truncated, "truncated")
+            for _ in range(self._options.repeat or 1):
+                observation, reward, is_over = self._one(chosen)
+                total += reward
+                if any(is_over):
+                    break
             frame = self._look(observation)
         if not (any(is_over) and not frame.any()):
             self._frame = frame
-        return self._frame, _number(reward), *is_over
+        return self._frame, total, *is_over
+
+    def _one(self, chosen: Any) -> tuple[Any, float, tuple[bool, bool]]:
+        """One step of the environment itself: observation, reward, (terminated, truncated)."""
+        brought = self.env.step(chosen)
+        if not (isinstance(brought, tuple) and len(brought) == 5):
+            raise ContractError(
+                f"step() returned {_kind(brought)}, expected (observation, reward, terminated, truncated, info); "
+                f"of four it is the old Gym interface; how to bring it up to date: {MIGRATION}"
+            )
+        observation, reward, terminated, truncated, _ = brought
+        return observation, _number(reward), (_flag(terminated, "terminated"), _flag(truncated, "truncated"))
 
     def close(self) -> None:
         with self._contained():
@@ -115,7 +125,9 @@ def generic_spec(name: str) -> WorldSpec:
     env, picture = open_env(name, gym_id, options, contained)
     try:
         cap = env.spec.max_episode_steps if env.spec is not None else None
-        spec = WorldSpec(name, action_spec(name, env.action_space), "predicted", cap or DEFAULT_MAX_STEPS)
+        repeat = options.repeat or 1
+        cap = math.ceil((cap or DEFAULT_MAX_STEPS) / repeat)
+        spec = WorldSpec(name, action_spec(name, env.action_space), "predicted", cap, repeat=repeat)
     finally:
         close_quietly(env, contained)
     if picture is not None and not picture.layout.is_sure:
