@@ -145,10 +145,12 @@ def shifted(
 
     What comes in at an edge is the edge's own colour.
     """
-    count, (height, width) = len(drawn[0]), FRAME_SHAPE[:2]
-    moves = rng.integers(-pixels, pixels + 1, (2, count))
+    moves = rng.integers(-pixels, pixels + 1, (2, len(drawn[0])))
     rows, columns = (
-        (np.arange(size) + move[:, None]).clip(0, size - 1) for size, move in zip((height, width), moves, strict=True)
+        (np.arange(size) + move[:, None]).clip(0, size - 1) for size, move in zip(FRAME_SHAPE[:2], moves, strict=True)
     )
-    frames, around = (each[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]] for each in drawn)
+    frames, around = (
+        np.stack([frame[row].take(column, 1) for frame, row, column in zip(each, rows, columns, strict=True)])
+        for each in drawn
+    )
     return frames, around
