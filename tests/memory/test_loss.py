@@ -76,14 +76,21 @@ def test_two_hot_weights_have_the_mean_that_they_stand_for() -> None:
     assert weights[3].tolist() == [0, 0, 1, 0, 0]  # nothing is exactly nothing
 
 
-def test_a_residual_one_is_asked_how_far_z_moves() -> None:
+def test_a_residual_one_adds_z_times_its_carry_which_is_learned() -> None:
     model, batch = MDNRNN(replace(CONFIG, residual=True), seed=1), make_batch()
-    found = memory_loss(model, model.initial_state(ROWS), batch)[2]["z_nll"].item()
+    assert model.carry is not None
+    with torch.no_grad():
+        model.carry.copy_(torch.tensor([1.0, 0.5, 0.0, -0.2]))
+    _, loss, metrics = memory_loss(model, model.initial_state(ROWS), batch)
     said = predict(model, batch)  # where z lies then
     expected = -log_prob(said.logits, said.mean, said.log_std, batch.next_z.transpose(0, 1)).mean()
-    assert found == pytest.approx(expected.item(), rel=1e-5)
+    assert metrics["z_nll"].item() == pytest.approx(expected.item(), rel=1e-5)
+    (found,) = torch.autograd.grad(loss, model.carry)
+    (exact,) = torch.autograd.grad(expected, model.carry)
+    torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-6)
     plain = MDNRNN(CONFIG, seed=1)
-    torch.testing.assert_close(said.mean, predict(plain, batch).mean + batch.z.transpose(0, 1).unsqueeze(-1))
+    carried = (model.carry * batch.z.transpose(0, 1)).unsqueeze(-1)
+    torch.testing.assert_close(said.mean, predict(plain, batch).mean + carried)
 
 
 def test_the_reward_to_expect_is_the_mean_over_the_bins() -> None:

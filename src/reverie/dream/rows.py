@@ -36,6 +36,7 @@ class PackedMemory:
         self.bias = memory.bias.detach().float()
         self.head_bias = memory.head_bias.detach().float()
         self.reward = memory.reward
+        self.carry = None if memory.carry is None else memory.carry.detach().float()
         self.forget_bias = self.bias.clone()  # with the constant that `cell` adds
         self.forget_bias[config.hidden_size : 2 * config.hidden_size] += FORGET_BIAS
 
@@ -60,6 +61,7 @@ class DreamRows:
         self._outputs = self._x.new_empty(rows, config.output_size)
         self._c = torch.zeros(rows, hidden, device=memory.device)
         self._z = torch.zeros(rows, latent, device=memory.device)
+        self._carried = torch.zeros_like(self._z)  # what of the last z is in this one
         self._scratch = torch.empty((config.mixtures + 2) * latent)
         self._x_h, self._x_z, self._x_action, self._x_restart = self._x.split(
             (hidden, latent, config.action_size, int(config.restart_input)), 1
@@ -127,7 +129,7 @@ class DreamRows:
 
     def expected(self) -> Tensor:
         """The mean of the mixtures that the last step drew z from, float32 [n, Nz]."""
-        return expected_latent(self.memory, self._outputs[: self.count])
+        return expected_latent(self.memory, self._outputs[: self.count]) + self._carried[: self.count]
 
     def _dropped(self, padded: int, stream: Tensor) -> Tensor:
         """h [padded, H] without the hidden units that each row's stream does not see."""
@@ -137,19 +139,21 @@ class DreamRows:
         return h
 
     def _sample(self, n: int, component: Tensor, spread: Tensor, stream: Tensor) -> None:
-        before = self._z[:n].clone() if self.memory.config.residual or self.kernel is None else self._z
+        carry = self.memory.carry
+        if carry is not None:
+            torch.mul(self._z[:n], carry, out=self._carried[:n])
         if self.kernel:
             self.kernel.sample(
                 n, self.memory.config.mixtures, self._outputs, self.memory.head_bias, self._temperature,
                 stream, component, spread, self._z, self._x_z, self._scratch,
             )  # fmt: skip
-            if self.memory.config.residual:
-                self._z[:n] += before
-                self._x_z[:n] = self._z[:n]
-            return
-        mixture = self.memory.split(self._outputs[:n].float() + self.memory.head_bias, before)[:3]
-        self._z[:n] = sample(*mixture, self._temperature, component[stream], spread[stream])
-        self._x_z[:n] = self._z[:n]
+        else:
+            mixture = self.memory.split(self._outputs[:n].float() + self.memory.head_bias)[:3]
+            self._z[:n] = sample(*mixture, self._temperature, component[stream], spread[stream])
+        if carry is not None:
+            self._z[:n] += self._carried[:n]
+        if carry is not None or not self.kernel:
+            self._x_z[:n] = self._z[:n]
 
     def _heads(self, n: int) -> Heads:
         config = self.memory.config
@@ -184,7 +188,7 @@ def reorder(rows: Tensor, *matrices: Tensor) -> None:
 def expected_latent(memory: PackedMemory, outputs: Tensor) -> Tensor:
     """The mean of the mixtures in M's outputs [n, output_size], its bias not yet added: float32 [n, Nz].
 
-    Of a residual M it is how far z moves: Ms that absorbed the same z differ in it as in where z lies.
+    What a residual M carries over of the last z comes to it.
     """
     logits, mean, _ = memory.split(outputs.float() + memory.head_bias)[:3]
     return (torch.softmax(logits, -1) * mean).sum(-1)

@@ -28,7 +28,8 @@ class MemoryConfig:
     restart_input: bool = field(default=False, metadata=DERIVED)
     """Give M an input that is 1 on the first step of an episode (paper: Doom), as every M that dreams has."""
     residual: bool = False
-    """M predicts how far z moves, not where it lies: what stays need not be learned."""
+    """To the means of the next z is added z itself, each dimension times a learned `carry`: what stays need not be
+    learned, and what V's noise hides is read from M's state."""
     clock: bool = False
     """M's first cell counts the steps of an episode, for worlds that change slowly: a dream knows how late it is."""
     done_head: bool = False

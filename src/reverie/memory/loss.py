@@ -46,7 +46,7 @@ def memory_loss(
     hidden = hidden if dropout is None else hidden * dropout.to(hidden.device)
     outputs = F.linear(hidden.flatten(0, 1), model.head_weight.to(dtype), model.head_bias.to(dtype))
     parts = model.parts(outputs)
-    target = batch.next_z - batch.z if model.config.residual else batch.next_z
+    target = batch.next_z if model.carry is None else batch.next_z - model.carry * batch.z
     metrics = {"z_nll": mixture_nll(parts["mixtures"], target.flatten(0, 1), model.config.mixtures)}
     if "done" in parts:
         weight = torch.tensor(DONE_WEIGHT, device=outputs.device)
@@ -118,6 +118,7 @@ class _MixtureNLL(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, outputs: Tensor, z: Tensor, mixtures: int) -> Tensor:
+        ctx.mixtures = mixtures
         kernel = load_kernel(outputs.dtype) if z.dtype == torch.float32 and z.device.type == "cpu" else None
         if kernel is not None:
             nll, gradient = kernel.mixture(mixtures, outputs, z.contiguous())
@@ -137,7 +138,10 @@ class _MixtureNLL(torch.autograd.Function):
         (gradient,) = ctx.saved_tensors
         if grads[0] != 1:  # it is 1 where the loss is a plain sum of its terms: skip a pass over a large tensor
             gradient = gradient * grads[0].to(gradient.dtype)
-        return gradient, None, None
+        by_z = None  # a density falls as the means that it is measured from come nearer
+        if ctx.needs_input_grad[1]:
+            by_z = -gradient.unflatten(-1, (3, ctx.mixtures, -1))[:, 1].float().sum(1)
+        return gradient, by_z, None
 
 
 def _chunk(parts: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

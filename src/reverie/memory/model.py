@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from reverie.memory.config import MemoryConfig
 from reverie.memory.lstm import LSTMState, cell, lstm_sequence
 
+FIRST_CARRY = 0.5  # of z in the next z, as a residual M begins
 CLOCK_STEPS = 1500  # at Doom's cap of 2,100 steps c is 1.4 and h = tanh(c) 0.89, well below its limit of 1
 OPEN = 20.0  # its sigmoid is 1 in float32
 
@@ -51,6 +52,7 @@ class MDNRNN(nn.Module):
         self.bias = nn.Parameter(torch.zeros(4 * hidden))
         self.head_weight = nn.Parameter(torch.empty(config.output_size, hidden))
         self.head_bias = nn.Parameter(torch.zeros(config.output_size))
+        self.carry = nn.Parameter(torch.full((config.latent_size,), FIRST_CARRY)) if config.residual else None
         self.register_buffer("reward_scale", torch.ones(()))
         generator = torch.Generator().manual_seed(seed)
         for weight in (self.input_weight, self.hidden_weight, self.head_weight):
@@ -135,14 +137,14 @@ class MDNRNN(nn.Module):
     def split(self, outputs: Tensor, z: Tensor | None = None) -> Prediction:
         """Name what outputs [..., output_size] mean, M having absorbed z [..., Nz].
 
-        Without z the mixtures of a residual M are of how far z moves.
+        Without z the mixtures of a residual M are of what is added to z times its `carry`.
         """
         parts = self.parts(outputs)
         # K lies before Nz in memory, so that sums over K run along whole rows
         mixtures = parts["mixtures"].unflatten(-1, (3, self.config.mixtures, self.config.latent_size))
         logits, mean, log_std = mixtures.transpose(-1, -2).unbind(-3)
-        if self.config.residual and z is not None:
-            mean = mean + z.unsqueeze(-1)
+        if self.carry is not None and z is not None:
+            mean = mean + (self.carry * z).unsqueeze(-1)
         return Prediction(
             logits,
             mean,
