@@ -58,22 +58,17 @@ def test_act_is_v_then_c_on_the_old_state_then_m() -> None:
     assert actions.shape == (2, 3)
 
 
-def test_each_row_may_have_a_c_of_its_own_and_actions_may_be_changed() -> None:
+def test_actions_may_be_changed_before_they_are_taken() -> None:
     agent = agent_of("z", "h", sample_z=False)
-    other = parts.candidates(agent.controller, 2)[1:]
     frames = np.random.default_rng(5).integers(0, 256, (2, 64, 64, 3), np.uint8)
-    own, _ = agent.act(agent.initial(2), frames)
-    both = torch.cat([agent.params, torch.from_numpy(other).float()])
-    mixed, followed = agent.act(agent.initial(2), frames, params=both)
-    np.testing.assert_allclose(mixed[0], own[0], **CLOSE)
-    assert (mixed[1] != own[1]).all()
+    own, followed = agent.act(agent.initial(2), frames)
 
     def still(actions: np.ndarray) -> None:
         actions[1] = 0
 
-    changed, after = agent.act(agent.initial(2), frames, params=both, change=still)
+    changed, after = agent.act(agent.initial(2), frames, change=still)
     np.testing.assert_array_equal(changed[1], 0)
-    np.testing.assert_array_equal(changed[0], mixed[0])
+    np.testing.assert_array_equal(changed[0], own[0])
     assert torch.equal(after.memory.h[0], followed.memory.h[0])
     assert not torch.equal(after.memory.h[1], followed.memory.h[1])  # M follows what was done
 

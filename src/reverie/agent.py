@@ -58,21 +58,16 @@ class Agent:
         state: AgentState,
         frames: np.ndarray,
         noise: np.ndarray | None = None,
-        params: Tensor | None = None,
         change: Callable[[np.ndarray], None] | None = None,
     ) -> tuple[np.ndarray, AgentState]:
         """Actions float32 [n, A] on uint8 frames [n, 64, 64, 3], and the next state: V sees, C acts, M follows.
 
-        noise: standard normal float32 [n, Nz], needed where z is sampled; params [n, P]: a C for each row, in place of
-        the agent's own; change: alters the actions in place before they are taken
+        noise: standard normal float32 [n, Nz], needed where z is sampled
+        change: alters the actions in place before they are taken
         """
         z = self.senses.see(frames, noise)
         features = self.senses.features(state, z)
-        if params is None:
-            acted = self.controller.act(self.params, features[None])[0]
-        else:
-            acted = self.controller.act(params.to(features.device), features[:, None])[:, 0]
-        actions = acted.cpu().numpy().copy()
+        actions = self.controller.act(self.params, features[None])[0].cpu().numpy().copy()
         if change is not None:
             change(actions)
         return actions, self.senses.follow(state, z, torch.from_numpy(actions).to(z.device))

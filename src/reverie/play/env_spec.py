@@ -126,10 +126,10 @@ def portable(env: EnvSpec, folder: Path) -> EnvSpec:
     """The same over small files in `folder`, for workers on other machines: weights to the last bit, and the starts.
 
     A folder of checkpoints holds the optimizer's moments too, and one of latents every frame; neither is needed, but
-    for dreams that start from the replay buffer. Further members stay as they are.
+    for dreams that start from the replay buffer and for what is new beside it. Further members stay as they are.
     """
     names = ["vision", "memory", "seen"]
-    if not (env.learns and env.dream.starts == "replay"):
+    if not (env.learns and (env.dream.starts == "replay" or env.curiosity)):
         names.append("latents")
     changes: dict[str, Path] = {}
     for name in names:

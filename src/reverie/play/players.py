@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from reverie.agent import Agent
 from reverie.controller.file import load_controller
@@ -77,7 +76,6 @@ class AgentFiles:
     """Makes players that act as the agent of these files; `memory` is None where C sees z alone.
 
     epsilon: the chance, at each step of every second episode, that a random action begins, repeated for some steps
-    params: float64 [P, n], one C for each slot, in place of the file's; no such action begins then
     name: recorded as the policy
     """
 
@@ -85,7 +83,6 @@ class AgentFiles:
     memory: Path | None
     controller: Path
     epsilon: float = 0.0
-    params: np.ndarray | None = None
     name: str = "agent"
 
     @property
@@ -99,15 +96,14 @@ class AgentFiles:
         controller = Controller(drawn, controller.feature_size, controller.actions)
         memory = None if self.memory is None else load_memory(self.memory)
         agent = Agent(load_vision(self.vision), memory, controller, params, spec)
-        return AgentPlayers(agent, self.name, self.epsilon, count, self.params)
+        return AgentPlayers(agent, self.name, self.epsilon, count)
 
 
 class AgentPlayers:
-    """One agent in `count` slots, or with a C of its own in each."""
+    """One agent in `count` slots."""
 
-    def __init__(self, agent: Agent, name: str, epsilon: float, count: int, params: np.ndarray | None = None) -> None:
+    def __init__(self, agent: Agent, name: str, epsilon: float, count: int) -> None:
         self.agent, self.name, self.epsilon = agent, name, epsilon
-        self._params = None if params is None else torch.as_tensor(params[:count].astype(np.float32))
         self._state = agent.initial(count)
         self._rng = [np.random.default_rng(0)] * count
         self._disturbed = np.zeros(count, bool)
@@ -117,15 +113,13 @@ class AgentPlayers:
     def begin(self, slot: int, rng: np.random.Generator) -> str:
         self._rng[slot] = rng
         self._state = self._state.restarted(np.arange(len(self._rng)) == slot)
-        if self._params is not None:
-            return self.name
         self._disturbed[slot], self._left[slot] = rng.random() < 0.5, 0
         return f"{self.name}, disturbed" if self._disturbed[slot] else self.name
 
     def act(self, frames: np.ndarray) -> np.ndarray:
         noise = np.stack([rng.standard_normal(self.agent.senses.latent_size, np.float32) for rng in self._rng])
         disturb = self._disturb if self._disturbed.any() else None
-        actions, self._state = self.agent.act(self._state, frames, noise, self._params, disturb)
+        actions, self._state = self.agent.act(self._state, frames, noise, disturb)
         return actions
 
     def _disturb(self, actions: np.ndarray) -> None:

@@ -28,4 +28,4 @@ def curious_players(run: RunFolder, before: RunFolder, workers: Workers) -> Agen
     params = learn("ppo", experiment.ppo, CURIOUS_UPDATES, env, folder, seed, workers)
     save_controller(folder / BEST_FILE, shape, params)
     memory: Path | None = before.memory if experiment.controller.needs_memory else None
-    return AgentFiles(before.vision, memory, folder / BEST_FILE, experiment.rounds.epsilon, name="curious")
+    return AgentFiles(before.vision, memory, folder / BEST_FILE, experiment.rounds.epsilon, "curious")
