@@ -55,7 +55,7 @@ SMALL = {
     "dream.dropout": 0.2,
     "dream.ensemble_size": 2,
     "rounds.count": 2,
-    "rounds.episodes": 16,  # eight of C's, and eight of the curious one's
+    "rounds.episodes": 16,  # eight of the curious C's, and eight of C's own
     "rounds.memory_updates": 3,
     "rounds.curiosity": 1,
     "rounds.evaluation_episodes": 1,
@@ -134,8 +134,8 @@ def test_each_round_adds_what_c_and_the_curious_played_and_trains_on(iterated: P
     folder = open_run(iterated)
     policies = [entry.policy for entry in Store(folder.rollouts).entries]
     assert len(policies) == 6 + 2 * 16
-    assert set(policies[6:14]) | set(policies[22:30]) == {"agent", "agent, disturbed"}
-    assert set(policies[14:22]) | set(policies[30:]) == {"curious", "curious, disturbed"}
+    assert set(policies[6:14]) | set(policies[22:30]) == {"curious", "curious, disturbed"}
+    assert set(policies[14:22]) | set(policies[30:]) == {"agent", "agent, disturbed"}
     assert not {"agent", "agent, disturbed", "curious"} & set(policies[:6])
     learned = [latest_checkpoint(folder.at(number).curious) for number in (1, 2)]
     assert [checkpoint and checkpoint.step for checkpoint in learned] == [CURIOUS_UPDATES] * 2

@@ -78,7 +78,10 @@ def collect(run: RunFolder, workers: int | str, device: str = "auto") -> None:
 
 
 def _turns(run: RunFolder, pool: Workers) -> list[tuple[Callable[[], AgentFiles | None], float]]:
-    """Who plays, in this order, and which share of a round: exploration policies, or C and a curious one."""
+    """Who plays, in this order, and which share of a round: exploration policies, or a curious C and then C.
+
+    The curious one learns from what is there before the round has episodes, so it is the same after an interruption.
+    """
     if run.round == 0:
         return [(lambda: None, 1.0)]
     before = run.at(run.round - 1)
@@ -86,7 +89,7 @@ def _turns(run: RunFolder, pool: Workers) -> list[tuple[Callable[[], AgentFiles 
         return [(partial(_last_agent, before), 1.0)]
     from reverie.runs.curiosity import curious_players
 
-    return [(partial(_last_agent, before), 0.5), (partial(curious_players, run, before, pool), 0.5)]
+    return [(partial(curious_players, run, before, pool), 0.5), (partial(_last_agent, before), 0.5)]
 
 
 def _missing_episodes(store: Store, first: int, count: int, steps: int) -> int:
