@@ -153,7 +153,13 @@ def _require_plain(kind: type, data: dict[str, Any]) -> None:
 
 def _write(file: Path, lines: Sequence[Line], new: Any) -> None:
     kept = [line for line in lines if line.key != new.key]
-    write_bytes(file, b"".join((json.dumps(asdict(line)) + "\n").encode() for line in [*kept, new]))
+    write_bytes(file, b"".join((json.dumps(_plain(line)) + "\n").encode() for line in [*kept, new]))
+
+
+def _plain(line: Any) -> dict[str, Any]:
+    """A record as JSON, its scores as their own files have them."""
+    scores = {name: value.as_dict() for name, value in vars(line).items() if isinstance(value, Score)}
+    return asdict(line) | scores
 
 
 @contextmanager
