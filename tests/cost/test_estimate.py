@@ -13,6 +13,7 @@ from reverie.cost.estimate import Estimate, Stage, estimate, minutes_in_words, s
 from reverie.cost.fit import largest_budget
 from reverie.cost.rates import Play, Rates, Training
 from reverie.errors import ReverieError
+from reverie.recipe.budget import BUDGETS
 from reverie.recipe.budgeted import budgeted
 from reverie.recipe.experiment import Experiment
 from reverie.recipe.presets import make_experiment
@@ -39,14 +40,14 @@ def seconds_of(found: Estimate, name: str, number: int) -> float:
 
 
 def test_stages_take_what_they_do_at_the_rates() -> None:
-    quick = estimate(make_experiment("climb", "quick"), RATES)
+    budget, quick = BUDGETS["quick"], estimate(make_experiment("climb", "quick"), RATES)
     assert quick.real_steps == 44_000
     assert seconds_of(quick, "collect", 0) == pytest.approx(2 + 20_000 * 0.001)
     assert seconds_of(quick, "collect", 2) == pytest.approx(3 + 8000 * 0.004)
-    assert seconds_of(quick, "vision", 0) == pytest.approx(1 + 1500 * 0.05 + 19 * 0.1)  # twenty checkpoints
+    assert seconds_of(quick, "vision", 0) == pytest.approx(1 + budget.vision * 0.05 + 19 * 0.1)  # twenty checkpoints
     assert seconds_of(quick, "encode", 3) == pytest.approx(8000 * 0.0002)
-    assert seconds_of(quick, "memory", 1) == pytest.approx(1 + 400 * 0.1 + 19 * 0.1)
-    assert seconds_of(quick, "controller", 0) == pytest.approx(1 + 80 * 0.5 + 9 * 0.1)
+    assert seconds_of(quick, "memory", 1) == pytest.approx(1 + budget.round_memory * 0.1 + 19 * 0.1)
+    assert seconds_of(quick, "controller", 0) == pytest.approx(1 + budget.controller * 0.5 + 9 * 0.1)
     length = (25 * 400) ** 0.5  # of an episode of C's: the geometric mean
     assert seconds_of(quick, "evaluate", 0) == pytest.approx(3 + 20 * length * (0.004 + 0.0002))
     assert quick.seconds == pytest.approx(4 + sum(stage.seconds for stage in quick.stages))
