@@ -53,6 +53,8 @@ def memory(seed: int = 0, done_bias: float = -6.0, **changes: object) -> MDNRNN:
             model.head_bias[model.config.mixture_size] = done_bias
             model.head_weight[model.config.mixture_size].mul_(4)
         model.reward_scale.fill_(2.5)
+        if model.carry is not None:
+            model.carry.uniform_(-0.5, 1, generator=torch.Generator().manual_seed(seed))
     return model
 
 
@@ -142,8 +144,8 @@ def plain_dream(
         action = spec.actions.for_memory(controller(engine).act(weights, features[None])[0])
         restart = torch.tensor([float(step == 0 and not begins)])
         states = [model.absorb(state, z, action, restart) for model, state in zip(models, states, strict=True)]
-        heads = models[0].predict(states[0].h * kept)
-        expected = [heads, *(model.predict(state.h) for model, state in zip(models[1:], states[1:], strict=True))]
+        heads = models[0].predict(states[0].h * kept, z)
+        expected = [heads, *(model.predict(state.h, z) for model, state in zip(models[1:], states[1:], strict=True))]
         expected = expected if doubters is None else [expected[place] for place in doubters]
         means = torch.stack([(each.logits.softmax(-1) * each.mean).sum(-1) for each in expected])
         doubt += float(means.std(0, correction=0).mean())

@@ -74,6 +74,13 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
     "dropout": (PAID | {"dropout": 0.3}, 1),
     "disagreement": (PAID | {"penalty": 0.7, "others": (SECOND, THIRD)}, 3),
     "begun inside": (PAID | {"begin": moments(3), "seen": SECOND, "penalty": 0.7, "others": (THIRD,)}, 3),
+    "rewards in bins": (PAID | {"model": parts.memory(reward_bins=7)}, 1),
+    "residual": (PAID | {"model": parts.memory(residual=True)}, 1),
+    "residual, another disagrees": (
+        PAID
+        | {"model": parts.memory(residual=True), "penalty": 0.7, "others": (parts.memory(1, residual=True), THIRD)},
+        3,
+    ),
     "no restart input": (PAID | {"model": parts.memory(restart_input=False)}, 1),
     "no done head": (PAID | {"model": parts.memory(done_head=False)}, 1),
 }
@@ -87,7 +94,8 @@ def test_dreams_are_those_of_the_book(case: str, compiled: bool) -> None:
     settings = {"model": FIRST} | settings
     engine = parts.engine(**settings, compiled=compiled)
     assert (engine.kernel is not None) == compiled
-    models: list[MDNRNN] = [settings["model"], SECOND, THIRD][:count]
+    doubting = settings.get("others", ())
+    models: list[MDNRNN] = [settings["model"], *(doubting if len(doubting) == 2 else (SECOND, THIRD))][:count]
     params = parts.candidates(engine)
     returns, steps = parts.dream_returns(engine, params, SEEDS, compiled=compiled)
 

@@ -50,6 +50,10 @@ ENGINES = {
         model=parts.memory(action_head=True), inputs=ControllerConfig(inputs=("z", "c", "h", "action"))
     ),
     "to survive": lambda: engine(**SURVIVING),
+    "residual, with rewards in bins": lambda: engine(model=parts.memory(residual=True, reward_bins=7)),
+    "residual, another disagrees": lambda: engine(
+        model=parts.memory(residual=True), penalty=0.7, others=(parts.memory(1, residual=True),)
+    ),
     "without a restart input": lambda: engine(model=parts.memory(restart_input=False)),
     "in the processor's fastest dtype": lambda: engine(dtype=torch.bfloat16),
 }

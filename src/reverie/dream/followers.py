@@ -70,8 +70,8 @@ class Follower:
     def expected(self) -> Tensor:
         """The mean of what it would expect next, having absorbed the step, float32 [n, Nz]."""
         n, padded = self.count, -(-self.count // ROUND) * ROUND
-        expected = expected_latent(self.memory, torch.mm(self._h[:padded], self.memory.head.t())[:n])
-        return expected if self.memory.carry is None else expected + self.memory.carry * self._z[:n].float()
+        outputs = torch.mm(self._h[:padded], self.memory.head.t())[:n]
+        return expected_latent(self.memory, outputs, self._z[:n].float())
 
     def absorb(self, action: Tensor) -> None:
         """Read z and `action` [n, A] (as M sees it); to be called before the dreams go on."""

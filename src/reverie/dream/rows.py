@@ -185,10 +185,10 @@ def reorder(rows: Tensor, *matrices: Tensor) -> None:
             matrix[moved] = matrix[rows[moved]]
 
 
-def expected_latent(memory: PackedMemory, outputs: Tensor) -> Tensor:
+def expected_latent(memory: PackedMemory, outputs: Tensor, z: Tensor | None = None) -> Tensor:
     """The mean of the mixtures in M's outputs [n, output_size], its bias not yet added: float32 [n, Nz].
 
-    What a residual M carries over of the last z comes to it.
+    z: what M absorbed [n, Nz], of which a residual M carries a share over; None: without that
     """
-    logits, mean, _ = memory.split(outputs.float() + memory.head_bias)[:3]
+    logits, mean, _ = memory.split(outputs.float() + memory.head_bias, z)[:3]
     return (torch.softmax(logits, -1) * mean).sum(-1)

@@ -90,7 +90,7 @@ def unroll(dreams: EndlessDreams, learner: Learner, steps: int, generator: torch
         memories = [memory.after(z, encoded) for memory in memories]
         h = memories[0].h if dropout is None else memories[0].h * dropout
         outputs = F.linear(h, engine.memory.head)
-        heads = engine.memory.split(outputs.float() + engine.memory.head_bias, z)
+        heads, absorbed = engine.memory.split(outputs.float() + engine.memory.head_bias, z), z
         z = sample(heads.logits, heads.mean, heads.log_std, engine.config.temperature, component, spread)
         reward = step_reward(Heads(heads.done_logit, heads.reward), encoded, engine.spec)
         chance = _ending_chance(engine, heads.done_logit, reward)
@@ -98,7 +98,8 @@ def unroll(dreams: EndlessDreams, learner: Learner, steps: int, generator: torch
         dreams.age += going
         going = going & (chance <= uniform) & (dreams.age < dreams.horizon)
         learned = -chance if dreams.is_survival else reward
-        rewards.append(learned if dream.disagreement is None else learned - _penalty(dreams, outputs, memories))
+        penalty = 0.0 if dream.disagreement is None else _penalty(dreams, absorbed, outputs, memories)
+        rewards.append(learned - penalty)
         survives.append(1 - chance)
         features.append(_features(engine, z, memories))
     _leave(dreams, z, memories)
@@ -120,13 +121,13 @@ def _ending_chance(engine: DreamEngine, done_logit: Tensor | None, like: Tensor)
     return torch.zeros_like(like) if chance is None else chance
 
 
-def _penalty(dreams: EndlessDreams, outputs: Tensor, memories: Sequence[_Memory]) -> Tensor:
-    """What the Ms' disagreement on the step costs, [n]; outputs: of the M that dreams."""
+def _penalty(dreams: EndlessDreams, z: Tensor, outputs: Tensor, memories: Sequence[_Memory]) -> Tensor:
+    """What the Ms' disagreement on the step costs, [n]; z: that they absorbed; outputs: of the M that dreams."""
     disagreement = dreams.dream.disagreement
     assert disagreement is not None
     others = memories[len(memories) - len(disagreement.others) :]
-    expected = [expected_latent(memory.memory, F.linear(memory.h, memory.memory.head)) for memory in others]
-    return disagreement.price([expected_latent(dreams.dream.rows.memory, outputs), *expected])
+    expected = [expected_latent(memory.memory, F.linear(memory.h, memory.memory.head), z) for memory in others]
+    return disagreement.price([expected_latent(dreams.dream.rows.memory, outputs, z), *expected])
 
 
 @torch.no_grad()
